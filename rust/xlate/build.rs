@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets of our own.
+//!
+//! All of these write an IP packet to the start of `out`, with checksums that cover it, and
+//! return its length, or `None` when it does not fit or what it is made from is contradictory.
+
+use super::checksum::{self, Sum};
+use super::ip::{Ipv4, IPV6_LEN};
+use super::key::{Family, FlowKey};
+use super::options::{self, TcpOption};
+use super::seq::Seq;
+use super::tcp::{Flags, Header, Segment};
+
+/// TTL or hop limit of packets of our own (RFC 1340, as Linux has it).
+const TTL: u8 = 64;
+
+/// "Don't fragment" in the IPv4 fragment field.
+const DONT_FRAGMENT: u16 = 0x4000;
+
+/// Builds a RST that carries exactly these numbers (RFC 5961, section 3), and no options.
+///
+/// With `ack` it is a RST and ACK.
+pub fn build_rst(out: &mut [u8], key: &FlowKey, seq: Seq, ack: Option<Seq>) -> Option<usize> {
+    build_segment(out, key, seq, ack, Flags::RST, 0, &[])
+}
+
+/// Builds a segment without payload.
+///
+/// With `ack` the ACK flag is added to `flags`. `window` stands in the header as given. The
+/// options are padded at the end to whole words.
+pub fn build_segment(
+    out: &mut [u8],
+    key: &FlowKey,
+    seq: Seq,
+    ack: Option<Seq>,
+    flags: Flags,
+    window: u16,
+    list: &[TcpOption<'_>],
+) -> Option<usize> {
+    let mut padded = [options::kind::EOL; options::MAX_LEN];
+    let mut room = &mut padded[..];
+    for option in list {
+        room = option.emit(room)?;
+    }
+    let used = options::MAX_LEN.checked_sub(room.len())?;
+    let padded = padded.get(..used.checked_next_multiple_of(4)?)?;
+
+    let tcp_len = padded.len().checked_add(Header::LEN)?;
+    let ip_len = ip_header_len(key.family);
+    let total_len = ip_len.checked_add(tcp_len)?;
+    let (ip, tcp) = out.get_mut(..total_len)?.split_at_mut_checked(ip_len)?;
+
+    write_ip_header(ip, key, u16::try_from(tcp_len).ok()?)?;
+    let (fixed, rest) = tcp.split_first_chunk_mut()?;
+    *fixed = Header {
+        sport: key.sport,
+        dport: key.dport,
+        seq,
+        ack: ack.unwrap_or_default(),
+        offset: offset(tcp_len)?,
+        flags: match ack {
+            Some(_) => flags.union(Flags::ACK),
+            None => flags,
+        },
+        window,
+        check: 0,
+        urgent: 0,
+    }
+    .to_bytes();
+    copy(rest, padded);
+    finish_tcp(tcp, key)?;
+    Some(total_len)
+}
+
+/// Builds what a local socket that is still draining is to see of an arriving segment: its
+/// window and options, with numbers of the socket's own and without the payload.
+///
+/// `headers` and `seg` are of the arriving segment. Of its flags only ACK is kept. IPv6 extension
+/// headers are left out, as they may speak of the length of the packet they came with.
+pub fn build_drain_ack(
+    out: &mut [u8],
+    headers: &[u8],
+    seg: &Segment,
+    seq: Seq,
+    ack: Seq,
+) -> Option<usize> {
+    let (old_ip, old_tcp) = headers.split_at_checked(seg.ip.header_len)?;
+    let old_tcp = old_tcp.get(..seg.tcp_len)?;
+    let ip_len = match seg.key.family {
+        Family::V4 => old_ip.len(),
+        Family::V6 => IPV6_LEN,
+    };
+    let total_len = ip_len.checked_add(old_tcp.len())?;
+    let total_u16 = u16::try_from(total_len).ok()?;
+    let (ip, tcp) = out.get_mut(..total_len)?.split_at_mut_checked(ip_len)?;
+
+    copy(ip, old_ip);
+    match seg.key.family {
+        Family::V4 => {
+            let fixed = ip.first_chunk_mut()?;
+            let mut header = Ipv4::from_bytes(fixed);
+            header.total_len = total_u16;
+            header.check = 0;
+            *fixed = header.to_bytes();
+            finish_ipv4(ip)?;
+        }
+        Family::V6 => {
+            let [_, _, _, _, l0, l1, next, ..] = ip.first_chunk_mut::<IPV6_LEN>()?;
+            [*l0, *l1] = u16::try_from(old_tcp.len()).ok()?.to_be_bytes();
+            *next = checksum::TCP;
+        }
+    }
+
+    copy(tcp, old_tcp);
+    let fixed = tcp.first_chunk_mut()?;
+    let mut header = Header::from_bytes(fixed);
+    header.seq = seq;
+    header.ack = ack;
+    header.offset = offset(old_tcp.len())?;
+    header.flags = Flags::ACK;
+    header.check = 0;
+    header.urgent = 0;
+    *fixed = header.to_bytes();
+    finish_tcp(tcp, &seg.key)?;
+    Some(total_len)
+}
+
+/// Length of an IP header without options or extension headers.
+const fn ip_header_len(family: Family) -> usize {
+    match family {
+        Family::V4 => Ipv4::LEN,
+        Family::V6 => IPV6_LEN,
+    }
+}
+
+/// The byte of a TCP header that has its length.
+fn offset(tcp_len: usize) -> Option<u8> {
+    let words = u8::try_from(tcp_len / 4).ok().filter(|&n| n <= 15)?;
+    Some(words.wrapping_shl(4))
+}
+
+/// Copies as much as there is of the one and room in the other.
+fn copy(to: &mut [u8], from: &[u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}
+
+/// Writes an IP header for a TCP segment of `tcp_len` bytes.
+fn write_ip_header(ip: &mut [u8], key: &FlowKey, tcp_len: u16) -> Option<()> {
+    match key.family {
+        Family::V4 => {
+            let (saddr, daddr) = key.v4_addresses();
+            *ip.first_chunk_mut()? = Ipv4 {
+                version_ihl: 0x45,
+                tos: 0,
+                total_len: tcp_len.checked_add(Ipv4::LEN as u16)?,
+                // Free to be zero in a packet that is not fragmented (RFC 6864).
+                id: 0,
+                frag_off: DONT_FRAGMENT,
+                ttl: TTL,
+                protocol: checksum::TCP,
+                check: 0,
+                saddr,
+                daddr,
+            }
+            .to_bytes();
+            finish_ipv4(ip)
+        }
+        Family::V6 => {
+            let (fixed, addresses) = ip.split_first_chunk_mut()?;
+            let (saddr, daddr) = addresses.split_first_chunk_mut()?;
+            let [l0, l1] = tcp_len.to_be_bytes();
+            *fixed = [0x60, 0, 0, 0, l0, l1, checksum::TCP, TTL];
+            *saddr = key.saddr;
+            *daddr.first_chunk_mut()? = key.daddr;
+            Some(())
+        }
+    }
+}
+
+/// Writes the checksum of an IPv4 header, options included, whose field is zero.
+fn finish_ipv4(ip: &mut [u8]) -> Option<()> {
+    let check = Sum::ZERO.add_bytes(ip).checksum();
+    let fixed = ip.first_chunk_mut()?;
+    let mut header = Ipv4::from_bytes(fixed);
+    header.check = check;
+    *fixed = header.to_bytes();
+    Some(())
+}
+
+/// Writes the checksum of a TCP segment whose field is zero.
+fn finish_tcp(tcp: &mut [u8], key: &FlowKey) -> Option<()> {
+    let check = checksum::tcp(key, tcp).checksum();
+    let fixed = tcp.first_chunk_mut()?;
+    let mut header = Header::from_bytes(fixed);
+    header.check = check;
+    *fixed = header.to_bytes();
+    Some(())
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The edit: what a flow does to the headers of its packets.
+
+use super::checksum::{self, Sum};
+use super::ip::{Ipv4, Malformed};
+use super::key::{Family, FlowKey};
+use super::options::{self, kind};
+use super::seq::Seq;
+use super::tcp::{Flags, Header, Segment};
+
+/// The largest window scale; a larger one counts as this (RFC 7323, section 2.3).
+const MAX_WSCALE: u8 = 14;
+
+/// How the checksum field of a packet stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChecksumField {
+    /// The field covers the packet: it came over a wire (`CHECKSUM_NONE`, `CHECKSUM_UNNECESSARY`,
+    /// `CHECKSUM_COMPLETE`).
+    Whole,
+    /// The field holds the sum of the pseudo-header, not complemented, and whoever sends the
+    /// packet adds the rest (`CHECKSUM_PARTIAL`). Only the addresses count.
+    PseudoHeader,
+}
+
+/// What is done to every packet of a flow. Deltas are added, modulo 2^32.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Edit {
+    /// Addresses and ports of leaving packets.
+    pub out: FlowKey,
+    /// For sequence numbers.
+    pub seq_delta: u32,
+    /// For acknowledgement numbers and the edges of SACK blocks.
+    pub ack_delta: u32,
+    /// For TSval.
+    pub tsval_delta: u32,
+    /// For TSecr.
+    pub tsecr_delta: u32,
+    /// Scale of the windows in arriving packets: bits to shift left.
+    pub wscale_in: u8,
+    /// Scale that the receiver of leaving packets puts on their windows.
+    pub wscale_out: u8,
+    /// Whether both sides negotiated timestamps.
+    pub timestamps: bool,
+    /// Whether the receiver of leaving packets takes SACK options.
+    pub sack: bool,
+}
+
+impl Edit {
+    /// Rewrites the headers of one packet in place.
+    ///
+    /// `seg` is what [`parse`](super::tcp::parse) read from `headers`. Addresses, ports, sequence
+    /// number, acknowledgement number, window, SACK blocks and timestamps are translated, the
+    /// TTL or hop limit goes down by one, and the checksums follow. The urgent pointer counts from
+    /// the sequence number and stays. Whether the TTL allows forwarding is the caller's question.
+    ///
+    /// `ack_floor`, in numbers of leaving packets, is what the receiver of this packet was told
+    /// already. An acknowledgement below is raised to it, without promising more room; what SACK
+    /// blocks say of numbers below it is left out.
+    ///
+    /// # Errors
+    ///
+    /// `Truncated` if `headers` ends before the headers do, `Contradiction` if an option has an
+    /// impossible length or the packet is of another family than the edit. `headers` is as it was.
+    #[inline]
+    pub fn apply(
+        &self,
+        headers: &mut [u8],
+        seg: &Segment,
+        field: ChecksumField,
+        ack_floor: Option<Seq>,
+    ) -> Result<(), Malformed> {
+        if seg.key.family != self.out.family {
+            return Err(Malformed::Contradiction);
+        }
+        let (ip, tcp) = headers
+            .split_at_mut_checked(seg.ip.header_len)
+            .ok_or(Malformed::Truncated)?;
+        let (tcp, options) = tcp
+            .get_mut(..seg.tcp_len)
+            .and_then(|tcp| tcp.split_first_chunk_mut())
+            .ok_or(Malformed::Truncated)?;
+        let ip = IpView::new(ip, seg.key.family)?;
+        let options = OptionsView::new(options)?;
+
+        // From here on nothing fails.
+        let mut header = Header::from_bytes(tcp);
+        let has_ack = header.flags.contains(Flags::ACK);
+        let mut changes = self.apply_ports_and_numbers(&mut header, has_ack, ack_floor);
+        changes = changes.add(self.apply_options(options, has_ack, ack_floor));
+        let addresses = ip.forward(&self.out);
+
+        header.check = match field {
+            ChecksumField::Whole => Sum::ZERO
+                .add16(!header.check)
+                .add(addresses)
+                .add(changes)
+                .checksum(),
+            ChecksumField::PseudoHeader => addresses.add16(header.check).fold(),
+        };
+        *tcp = header.to_bytes();
+        Ok(())
+    }
+
+    /// The edit of the packets that answer those to which this one applies, which arrive with the
+    /// key `arrives`.
+    pub const fn reverse(&self, arrives: &FlowKey) -> Edit {
+        Edit {
+            out: arrives.reverse(),
+            seq_delta: self.ack_delta.wrapping_neg(),
+            ack_delta: self.seq_delta.wrapping_neg(),
+            tsval_delta: self.tsecr_delta.wrapping_neg(),
+            tsecr_delta: self.tsval_delta.wrapping_neg(),
+            wscale_in: self.wscale_out,
+            wscale_out: self.wscale_in,
+            timestamps: self.timestamps,
+            sack: self.sack,
+        }
+    }
+
+    /// Translates what the first 20 bytes of a TCP header hold, but for the checksum, and returns
+    /// the difference that this makes to their sum.
+    #[inline]
+    fn apply_ports_and_numbers(
+        &self,
+        header: &mut Header,
+        has_ack: bool,
+        ack_floor: Option<Seq>,
+    ) -> Sum {
+        let old = *header;
+        header.sport = self.out.sport;
+        header.dport = self.out.dport;
+        header.seq = header.seq.add(self.seq_delta);
+
+        // In a SYN the window is never scaled.
+        let syn = header.flags.contains(Flags::SYN);
+        let (wscale_in, wscale_out) = if syn {
+            (0, 0)
+        } else {
+            (self.wscale_in, self.wscale_out)
+        };
+        header.window = rescale(header.window, wscale_in, wscale_out);
+        // Without the flag the field is no acknowledgement number.
+        if has_ack {
+            header.ack = header.ack.add(self.ack_delta);
+            if let Some(floor) = ack_floor {
+                if header.ack.before(floor) {
+                    let raised = floor.distance(header.ack);
+                    header.window = shrink(header.window, wscale_out, raised);
+                    header.ack = floor;
+                }
+            }
+        }
+        difference(header, &old)
+    }
+
+    /// Translates the options and returns the difference that this makes to their sum.
+    #[inline]
+    fn apply_options(
+        &self,
+        options: OptionsView<'_>,
+        has_ack: bool,
+        ack_floor: Option<Seq>,
+    ) -> Sum {
+        match options {
+            OptionsView::None => Sum::ZERO,
+            OptionsView::Timestamps(_) if !self.timestamps => Sum::ZERO,
+            OptionsView::Timestamps(stamps) => {
+                let (old_val, old_ecr) = split_u64(*stamps);
+                let val = old_val.wrapping_add(self.tsval_delta);
+                let ecr = self.tsecr(old_ecr, has_ack);
+                *stamps = join_u64(val, ecr);
+                Sum::ZERO
+                    .add32(val)
+                    .add32(ecr)
+                    .sub32(old_val)
+                    .sub32(old_ecr)
+            }
+            OptionsView::Any(options) => self.apply_any_options(options, has_ack, ack_floor),
+        }
+    }
+
+    /// [`Edit::apply_options`] for any list that [`options::check`] has passed.
+    ///
+    /// The option list begins at an even offset, so that its sum as a whole is right wherever in
+    /// it the fields are.
+    fn apply_any_options(&self, options: &mut [u8], has_ack: bool, ack_floor: Option<Seq>) -> Sum {
+        let old = Sum::ZERO.add_bytes(options);
+        let mut rest = &mut *options;
+        while let Ok(len @ 1..) = options::first_len(rest) {
+            let Some((option, tail)) = rest.split_at_mut_checked(len) else {
+                break;
+            };
+            match option {
+                [kind::TIMESTAMPS, data @ ..] if self.timestamps => match data {
+                    [10, stamps @ ..] => {
+                        if let Some(stamps) = stamps.first_chunk_mut() {
+                            let (val, ecr) = split_u64(*stamps);
+                            let val = val.wrapping_add(self.tsval_delta);
+                            *stamps = join_u64(val, self.tsecr(ecr, has_ack));
+                        }
+                    }
+                    // Its length is not that of timestamps, so what it holds cannot be translated.
+                    _ => option.fill(kind::NOP),
+                },
+                [kind::SACK, ..] if self.sack => self.apply_sack(option, ack_floor),
+                [kind::SACK, ..] => option.fill(kind::NOP),
+                _ => {}
+            }
+            rest = tail;
+        }
+        Sum::ZERO.add_bytes(options).sub(old)
+    }
+
+    /// Translates a SACK option, kind and length included.
+    fn apply_sack(&self, option: &mut [u8], ack_floor: Option<Seq>) {
+        let mut old = [0; options::MAX_LEN];
+        for (to, from) in old.iter_mut().zip(option.iter().skip(2)) {
+            *to = *from;
+        }
+        let blocks = match option {
+            [_, _, blocks @ ..] if !blocks.is_empty() && blocks.len() % 8 == 0 => blocks,
+            // Not whole blocks.
+            _ => return option.fill(kind::NOP),
+        };
+
+        let count = blocks.len() / 8;
+        let mut size = 2u8;
+        let mut room = blocks.chunks_exact_mut(8);
+        for block in old.chunks_exact(8).take(count) {
+            let Some((left, right)) = block.first_chunk().and_then(|block| {
+                let (left, right) = split_u64(*block);
+                self.sack_block(Seq(left), Seq(right), ack_floor)
+            }) else {
+                continue;
+            };
+            if let Some(block) = room.next().and_then(|block| block.first_chunk_mut()) {
+                *block = join_u64(left.0, right.0);
+                size = size.wrapping_add(8);
+            }
+        }
+        for block in room {
+            block.fill(kind::NOP);
+        }
+        match option {
+            [_, len, ..] if size > 2 => *len = size,
+            _ => option.fill(kind::NOP),
+        }
+    }
+
+    /// Translates one SACK or D-SACK block; `None` if it says nothing of numbers from the floor on.
+    #[inline]
+    fn sack_block(&self, left: Seq, right: Seq, ack_floor: Option<Seq>) -> Option<(Seq, Seq)> {
+        let left = left.add(self.ack_delta);
+        let right = right.add(self.ack_delta);
+        match ack_floor {
+            // Taken for a D-SACK, such a block would tell of a retransmission that never was.
+            Some(floor) if !right.after(floor) => None,
+            Some(floor) => Some((left.max(floor), right)),
+            None => Some((left, right)),
+        }
+    }
+
+    /// Translates TSecr, which means nothing without ACK (RFC 7323, section 3.2).
+    #[inline]
+    fn tsecr(&self, ecr: u32, has_ack: bool) -> u32 {
+        if has_ack {
+            ecr.wrapping_add(self.tsecr_delta)
+        } else {
+            ecr
+        }
+    }
+}
+
+/// What the fields that an edit changes add to the sum of a TCP header.
+#[inline]
+fn difference(new: &Header, old: &Header) -> Sum {
+    Sum::ZERO
+        .add16(u16::from_be_bytes(new.sport))
+        .sub16(u16::from_be_bytes(old.sport))
+        .add16(u16::from_be_bytes(new.dport))
+        .sub16(u16::from_be_bytes(old.dport))
+        .add32(new.seq.0)
+        .sub32(old.seq.0)
+        .add32(new.ack.0)
+        .sub32(old.ack.0)
+        .add16(new.window)
+        .sub16(old.window)
+}
+
+/// A window as the other side's scale has it.
+///
+/// Rounding must not close a window that is open: its owner would never say that it opened.
+#[inline]
+fn rescale(window: u16, wscale_in: u8, wscale_out: u8) -> u16 {
+    let bytes = u32::from(window).wrapping_shl(u32::from(wscale_in.min(MAX_WSCALE)));
+    let scaled = bytes.wrapping_shr(u32::from(wscale_out.min(MAX_WSCALE)));
+    let scaled = u16::try_from(scaled).unwrap_or(u16::MAX);
+    scaled.max(u16::from(window != 0))
+}
+
+/// A window that ends where it did, or a little before, after its start went up by `raised`.
+#[inline]
+fn shrink(window: u16, wscale: u8, raised: u32) -> u16 {
+    let wscale = u32::from(wscale.min(MAX_WSCALE));
+    let bytes = u32::from(window).wrapping_shl(wscale);
+    // It only got smaller, so that it still fits.
+    bytes.saturating_sub(raised).wrapping_shr(wscale) as u16
+}
+
+/// Two numbers of 32 bits in network order.
+#[inline]
+const fn split_u64(bytes: [u8; 8]) -> (u32, u32) {
+    let both = u64::from_be_bytes(bytes);
+    ((both >> 32) as u32, both as u32)
+}
+
+/// The inverse of [`split_u64`].
+#[inline]
+const fn join_u64(first: u32, second: u32) -> [u8; 8] {
+    ((first as u64).wrapping_shl(32) | second as u64).to_be_bytes()
+}
+
+/// The parts of an IP header that an edit changes.
+enum IpView<'a> {
+    V4(&'a mut [u8; Ipv4::LEN]),
+    V6 {
+        hop_limit: &'a mut u8,
+        saddr: &'a mut [u8; 16],
+        daddr: &'a mut [u8; 16],
+    },
+}
+
+impl<'a> IpView<'a> {
+    #[inline]
+    fn new(bytes: &'a mut [u8], family: Family) -> Result<Self, Malformed> {
+        let view = match family {
+            Family::V4 => bytes.first_chunk_mut().map(Self::V4),
+            Family::V6 => match bytes {
+                [_, _, _, _, _, _, _, hop_limit, addresses @ ..] => {
+                    addresses.split_first_chunk_mut().and_then(|(saddr, rest)| {
+                        Some(Self::V6 {
+                            hop_limit,
+                            saddr,
+                            daddr: rest.first_chunk_mut()?,
+                        })
+                    })
+                }
+                _ => None,
+            },
+        };
+        view.ok_or(Malformed::Truncated)
+    }
+
+    /// Writes the addresses of `out`, counts one hop, and returns the difference that the
+    /// addresses make to the sum of the pseudo-header.
+    #[inline]
+    fn forward(self, out: &FlowKey) -> Sum {
+        match self {
+            Self::V4(bytes) => {
+                let mut ip = Ipv4::from_bytes(bytes);
+                let change = checksum::addresses(out)
+                    .sub32(u32::from_be_bytes(ip.saddr))
+                    .sub32(u32::from_be_bytes(ip.daddr));
+                let old_word = u16::from_be_bytes([ip.ttl, ip.protocol]);
+
+                (ip.saddr, ip.daddr) = out.v4_addresses();
+                ip.ttl = ip.ttl.saturating_sub(1);
+                ip.check = change
+                    .add16(!ip.check)
+                    .sub16(old_word)
+                    .add16(u16::from_be_bytes([ip.ttl, ip.protocol]))
+                    .checksum();
+                *bytes = ip.to_bytes();
+                change
+            }
+            Self::V6 {
+                hop_limit,
+                saddr,
+                daddr,
+            } => {
+                let old = Sum::ZERO.add_bytes(saddr).add_bytes(daddr);
+                *hop_limit = hop_limit.saturating_sub(1);
+                *saddr = out.saddr;
+                *daddr = out.daddr;
+                checksum::addresses(out).sub(old)
+            }
+        }
+    }
+}
+
+/// The options of a segment, by the work that they make.
+enum OptionsView<'a> {
+    None,
+    /// Only timestamps, aligned, as nearly every segment has them (RFC 7323, appendix A).
+    Timestamps(&'a mut [u8; 8]),
+    /// Any list of options that have possible lengths.
+    Any(&'a mut [u8]),
+}
+
+impl<'a> OptionsView<'a> {
+    #[inline]
+    fn new(bytes: &'a mut [u8]) -> Result<Self, Malformed> {
+        match *bytes {
+            [] => Ok(Self::None),
+            [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10, _, _, _, _, _, _, _, _] => bytes
+                .last_chunk_mut()
+                .map(Self::Timestamps)
+                .ok_or(Malformed::Truncated),
+            _ => {
+                options::check(bytes)?;
+                Ok(Self::Any(bytes))
+            }
+        }
+    }
+}
