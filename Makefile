@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+# What a user types. The kernel's build system reads Kbuild and never this file.
+#
+# With KDIR=... the module is built on this machine for that kernel; without it, everything happens in a
+# build root that the scripts make, against the guest's kernel. See README.md.
+
+# The results of KDIR-less builds and of the tools are put here.
+BUILD ?= build
+DESTDIR ?=
+PREFIX ?= /usr/local
+# The flags of `make KDIR=...`; a kernel built by clang needs its own compiler again.
+KFLAGS ?= $(shell tools/buildenv/check-kdir --flags "$(KDIR)" 2>/dev/null)
+
+ifneq ($(KDIR),)
+KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
+endif
+
+.DEFAULT_GOAL := modules
+.PHONY: modules modules_install tools install demo test test-host test-kunit test-guest test-debug \
+	check kernel clean distclean help root
+
+modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
+ifneq ($(KDIR),)
+	@tools/buildenv/check-kdir "$(KDIR)"
+	+$(KBUILD) modules
+else
+modules: root
+	@ko=$$(tools/buildenv/module release) && . tools/buildenv/env.sh && \
+		cp "$$CACHE/$${ko#/cache/}" tcp_splice.ko && echo "tcp_splice.ko, for the guest's kernel"
+endif
+
+modules_install: ## install the module built with KDIR=... into /lib/modules
+	@[ -n "$(KDIR)" ] || { echo "error: say for which kernel: make modules_install KDIR=/lib/modules/\$$(uname -r)/build" >&2; exit 1; }
+	+$(KBUILD) modules_install
+
+tools: root ## build splicectl and spliced into build/
+	@. tools/buildenv/env.sh && dir=$$(tools/buildenv/tools) && mkdir -p "$(BUILD)" && \
+		cp "$$dir/splicectl" "$$dir/spliced" "$(BUILD)/" && echo "$(BUILD)/splicectl $(BUILD)/spliced"
+
+install: tools ## install the tools, their man pages and completions below PREFIX (/usr/local)
+	@tools/buildenv/install-tools "$(BUILD)" "$(DESTDIR)$(PREFIX)"
+
+demo: root ## show a splice at work: client, proxy and two nginx in a QEMU guest
+	@tests/qemu/demo
+
+test: root ## every test: checks, host tests, and a guest with KUnit and all scenarios
+	@tests/run check host guest
+
+test-host: root ## unit and property tests on this machine
+	@tests/run host
+
+test-kunit: root ## KUnit suites of the module in a guest
+	@tests/qemu/run release boot
+
+test-guest: root ## scenarios in a guest; SCENARIO="name..." for some of them
+	@tests/qemu/run release $(SCENARIO)
+
+test-debug: root ## the same on a kernel with KASAN, lockdep and kmemleak (slow)
+	@tests/qemu/run debug $(SCENARIO)
+
+check: root ## layer rules, formatting, lints, generated files, shell scripts
+	@tests/run check
+
+kernel: root ## build the guest's kernel, if it is not in the cache
+	@tools/buildenv/kernel release
+
+clean: ## remove what was built in the tree; the cache stays
+	@rm -rf "$(BUILD)" results Module.symvers modules.order .tmp_versions .module-common.o .Module.symvers.cmd \
+		.modules.order.cmd tcp_splice.*o tcp_splice.mod* .tcp_splice.*
+	@if [ -d rust ]; then find rust \( -name '*.o' -o -name '.*.cmd' -o -name '*.d' -o -name '*.bc' -o -name '*.rmeta' \
+		-o -name 'bindings_generated.rs' \) -delete; fi
+
+distclean: clean ## also remove the cache: build root, kernels, guest root
+	@. tools/buildenv/env.sh && rm -rf --one-file-system "$$CACHE" && echo "removed $$CACHE"
+
+help: ## show this list
+	@echo "Targets of tcp_splice:"
+	@sed -n 's/^\([a-z_-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r t d; do printf '  %-16s %s\n' "$$t" "$$d"; done
+	@echo "The cache is $$(. tools/buildenv/env.sh && echo "$$CACHE"); TCP_SPLICE_CACHE moves it."
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "error: the build root is made with mmdebstrap and entered with chroot: run as root (sudo make ...)" >&2; exit 1; }
+
+SHELL := /bin/bash
