@@ -124,3 +124,45 @@ pub fn tcp(key: &FlowKey, segment: &[u8]) -> Sum {
     // An IP packet cannot be longer, and the low bits are what the field would hold.
     pseudo_header(key, segment.len() as u32).add_bytes(segment)
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(tcp_splice_xlate_checksum)
+)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 1071, section 3: its sum is 2ddf0, folded ddf2.
+    const BYTES: [u8; 8] = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+
+    #[test]
+    fn sum_of_rfc_1071() {
+        assert_eq!(Sum::ZERO.add_bytes(&BYTES).fold(), 0xddf2);
+        assert_eq!(Sum::ZERO.add_bytes(&BYTES).checksum(), 0x220d);
+    }
+
+    #[test]
+    fn odd_last_byte_is_padded() {
+        assert_eq!(Sum::ZERO.add_bytes(&[0x12]).fold(), 0x1200);
+        assert_eq!(Sum::ZERO.add_bytes(&[0x12, 0x34, 0x56]).fold(), 0x6834);
+        assert_eq!(Sum::ZERO.add_bytes(&[]).fold(), 0);
+    }
+
+    #[test]
+    fn update_of_rfc_1624() {
+        // Section 4: a field of dd2f and a word that goes from 5555 to 3285 give 0000, not ffff.
+        let sum = Sum::ZERO.add16(!0xdd2f).sub16(0x5555).add16(0x3285);
+        assert_eq!(sum.checksum(), 0x0000);
+    }
+
+    #[test]
+    fn sums_are_added_and_taken_away() {
+        let all = Sum::ZERO.add_bytes(&BYTES);
+        let start = Sum::ZERO.add32(0x0001_f203);
+        let end = Sum::ZERO.add32(0xf4f5_f6f7);
+        assert_eq!(start.add(end).fold(), all.fold());
+        assert_eq!(all.sub(end).fold(), start.fold());
+        assert_eq!(all.sub32(0x0001_f203).fold(), end.fold());
+    }
+}

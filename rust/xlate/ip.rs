@@ -266,3 +266,149 @@ pub fn key_of(bytes: &[u8], ip: &IpHeader) -> Result<FlowKey, Malformed> {
         }
     }
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(tcp_splice_xlate_ip))]
+mod tests {
+    use super::*;
+
+    /// IPv4 with a router alert option, then ports 1 and 2.
+    const V4: [u8; 28] = [
+        0x46, 0, 0, 44, 0, 0, 0x40, 0, 63, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 148, 4, 0, 0, 0, 1,
+        0, 2,
+    ];
+
+    #[test]
+    fn ipv4_options_are_stepped_over() -> Result<(), Malformed> {
+        let ip = parse_ip(&V4, Family::V4)?;
+        assert_eq!(
+            ip,
+            IpHeader {
+                family: Family::V4,
+                header_len: 24,
+                total_len: 44,
+                protocol: 6,
+                fragment: false,
+                ttl: 63,
+            }
+        );
+        let key = FlowKey::v4([192, 0, 2, 1], 1, [192, 0, 2, 2], 2);
+        assert_eq!(key_of(&V4, &ip), Ok(key));
+        assert_eq!(key_of(&V4[..27], &ip), Err(Malformed::Truncated));
+        Ok(())
+    }
+
+    #[test]
+    fn ipv4_headers_that_are_not() {
+        assert_eq!(parse_ip(&V4[..19], Family::V4), Err(Malformed::Truncated));
+        assert_eq!(parse_ip(&V4[..23], Family::V4), Err(Malformed::Truncated));
+        let mut bad = V4;
+        bad[0] = 0x44;
+        assert_eq!(parse_ip(&bad, Family::V4), Err(Malformed::Contradiction));
+        bad[0] = 0x66;
+        assert_eq!(parse_ip(&bad, Family::V4), Err(Malformed::Contradiction));
+        bad = V4;
+        bad[3] = 23;
+        assert_eq!(parse_ip(&bad, Family::V4), Err(Malformed::Contradiction));
+    }
+
+    #[test]
+    fn ipv4_fragments() -> Result<(), Malformed> {
+        let mut packet = V4;
+        packet[6] = 0x20;
+        assert!(parse_ip(&packet, Family::V4)?.fragment);
+        packet[6] = 0;
+        packet[7] = 1;
+        assert!(parse_ip(&packet, Family::V4)?.fragment);
+        packet[6] = 0x40;
+        packet[7] = 0;
+        assert!(!parse_ip(&packet, Family::V4)?.fragment);
+        Ok(())
+    }
+
+    /// IPv6, with room for 24 bytes of extension headers.
+    fn v6(next: u8, extensions: [u8; 24]) -> [u8; 68] {
+        let mut packet = [0; 68];
+        packet[0] = 0x60;
+        packet[5] = 44;
+        packet[6] = next;
+        packet[7] = 61;
+        packet[23] = 1;
+        packet[39] = 2;
+        packet[40..64].copy_from_slice(&extensions);
+        packet[65] = 3;
+        packet[67] = 4;
+        packet
+    }
+
+    #[test]
+    fn ipv6_extension_headers_are_walked() -> Result<(), Malformed> {
+        // Hop-by-hop options, a routing header that has no segments left, destination options.
+        let packet = v6(
+            0,
+            [
+                43, 0, 1, 4, 0, 0, 0, 0, 60, 0, 4, 0, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0,
+            ],
+        );
+        let ip = parse_ip(&packet, Family::V6)?;
+        assert_eq!(
+            ip,
+            IpHeader {
+                family: Family::V6,
+                header_len: 64,
+                total_len: 84,
+                protocol: 6,
+                fragment: false,
+                ttl: 61,
+            }
+        );
+        let mut saddr = [0; 16];
+        let mut daddr = [0; 16];
+        saddr[15] = 1;
+        daddr[15] = 2;
+        assert_eq!(key_of(&packet, &ip), Ok(FlowKey::v6(saddr, 3, daddr, 4)));
+
+        assert_eq!(
+            parse_ip(&packet[..63], Family::V6),
+            Err(Malformed::Truncated)
+        );
+        assert_eq!(
+            parse_ip(&packet[..39], Family::V6),
+            Err(Malformed::Truncated)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn ipv6_walk_stops() -> Result<(), Malformed> {
+        // At a routing header that has segments left.
+        let mut extensions = [0; 24];
+        extensions[..4].copy_from_slice(&[6, 0, 4, 1]);
+        let ip = parse_ip(&v6(43, extensions), Family::V6)?;
+        assert_eq!((ip.protocol, ip.header_len), (43, 40));
+        // At a hop-by-hop header that is not the first.
+        extensions[..4].copy_from_slice(&[0, 0, 1, 4]);
+        let ip = parse_ip(&v6(60, extensions), Family::V6)?;
+        assert_eq!((ip.protocol, ip.header_len), (0, 48));
+        // After a fragment header, whatever follows.
+        extensions[..4].copy_from_slice(&[60, 0, 0, 1]);
+        let ip = parse_ip(&v6(44, extensions), Family::V6)?;
+        assert_eq!((ip.protocol, ip.header_len), (60, 48));
+        assert!(ip.fragment);
+        // At a header that is longer than the packet.
+        extensions[..4].copy_from_slice(&[6, 5, 1, 4]);
+        assert_eq!(
+            parse_ip(&v6(60, extensions), Family::V6),
+            Err(Malformed::Contradiction)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn ipv6_without_a_length_may_be_longer() -> Result<(), Malformed> {
+        let mut packet = v6(6, [0; 24]);
+        packet[5] = 0;
+        assert_eq!(parse_ip(&packet, Family::V6)?.total_len, 0);
+        Ok(())
+    }
+}

@@ -118,3 +118,31 @@ impl FlowKey {
         ([s0, s1, s2, s3], [d0, d1, d2, d3])
     }
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(tcp_splice_xlate_key))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v4_takes_the_first_four_bytes() {
+        let key = FlowKey::v4([192, 0, 2, 1], 0x1234, [192, 0, 2, 2], 80);
+        assert_eq!(key.source(), [192, 0, 2, 1]);
+        assert_eq!(key.destination(), [192, 0, 2, 2]);
+        assert_eq!(
+            key.saddr,
+            [192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(key.sport, [0x12, 0x34]);
+        assert_eq!(key.source_port(), 0x1234);
+        assert_eq!(key.destination_port(), 80);
+    }
+
+    #[test]
+    fn reverse_swaps_the_ends() {
+        let key = FlowKey::v6([1; 16], 1000, [2; 16], 2000);
+        assert_eq!(key.reverse(), FlowKey::v6([2; 16], 2000, [1; 16], 1000));
+        assert_eq!(key.reverse().reverse(), key);
+        assert_eq!(key.source().len(), 16);
+    }
+}

@@ -204,3 +204,93 @@ pub fn timestamps(tcp: &[u8]) -> Option<(u32, u32)> {
     let offset = *tcp.get(12)? >> 4;
     timestamps_in(tcp.get(20..usize::from(offset).wrapping_mul(4))?)
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(tcp_splice_xlate_options)
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_is_read_to_its_end() {
+        let bytes = [
+            2, 4, 0x05, 0xb4, 1, 3, 3, 7, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 253, 3, 9, 0, 99,
+        ];
+        let mut options = Options::new(&bytes);
+        assert_eq!(options.next(), Some(Ok(TcpOption::Mss(1460))));
+        assert_eq!(options.next(), Some(Ok(TcpOption::Nop)));
+        assert_eq!(options.next(), Some(Ok(TcpOption::WindowScale(7))));
+        assert_eq!(options.next(), Some(Ok(TcpOption::SackPermitted)));
+        let stamps = TcpOption::Timestamps { val: 1, ecr: 2 };
+        assert_eq!(options.next(), Some(Ok(stamps)));
+        let other = TcpOption::Other {
+            kind: 253,
+            data: &[9],
+        };
+        assert_eq!(options.next(), Some(Ok(other)));
+        assert_eq!(options.next(), None);
+        assert_eq!(options.next(), None);
+        assert_eq!(check(&bytes), Ok(()));
+    }
+
+    #[test]
+    fn impossible_lengths_end_the_list() {
+        assert_eq!(check(&[8, 0]), Err(Malformed::Contradiction));
+        assert_eq!(check(&[1, 8, 1, 1]), Err(Malformed::Contradiction));
+        assert_eq!(check(&[8, 10, 0, 0]), Err(Malformed::Contradiction));
+        assert_eq!(check(&[1, 1, 1, 8]), Err(Malformed::Contradiction));
+        let mut options = Options::new(&[1, 8, 0, 1]);
+        assert_eq!(options.next(), Some(Ok(TcpOption::Nop)));
+        assert_eq!(options.next(), Some(Err(Malformed::Contradiction)));
+        assert_eq!(options.next(), None);
+    }
+
+    #[test]
+    fn lengths_belong_to_kinds() {
+        let sack = [5, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+        let blocks = Options::new(&sack).next();
+        assert_eq!(blocks, Some(Ok(TcpOption::Sack(&[0, 0, 0, 1, 0, 0, 0, 2]))));
+        let no_block = Options::new(&[5, 2]).next();
+        let other = TcpOption::Other { kind: 5, data: &[] };
+        assert_eq!(no_block, Some(Ok(other)));
+    }
+
+    #[test]
+    fn timestamps_are_found_anywhere() {
+        let aligned = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+        assert_eq!(timestamps_in(&aligned), Some((1, 2)));
+        let late = [3, 3, 7, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+        assert_eq!(timestamps_in(&late), Some((1, 2)));
+        assert_eq!(timestamps_in(&[1, 1, 1, 0]), None);
+    }
+
+    #[test]
+    fn what_is_emitted_is_read_back() {
+        let list = [
+            TcpOption::Mss(1400),
+            TcpOption::Nop,
+            TcpOption::WindowScale(9),
+            TcpOption::SackPermitted,
+            TcpOption::Timestamps { val: 3, ecr: 4 },
+            TcpOption::Sack(&[1, 2, 3, 4, 5, 6, 7, 8]),
+        ];
+        let mut bytes = [0; MAX_LEN];
+        let mut room = &mut bytes[..];
+        for option in &list {
+            if let Some(rest) = option.emit(room) {
+                room = rest;
+            } else {
+                room = &mut [];
+            }
+        }
+        assert_eq!(room.len(), MAX_LEN - 30);
+        let mut options = Options::new(&bytes);
+        for option in list {
+            assert_eq!(options.next(), Some(Ok(option)));
+        }
+        assert_eq!(options.next(), None);
+        assert!(TcpOption::Mss(1400).emit(&mut [0; 3]).is_none());
+    }
+}

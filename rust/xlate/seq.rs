@@ -64,3 +64,44 @@ impl Seq {
         self.distance(from) <= len
     }
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(tcp_splice_xlate_seq))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_wraps() {
+        assert_eq!(Seq(0xffff_fff0).add(0x20), Seq(0x10));
+        assert_eq!(Seq(0x10).sub(0x20), Seq(0xffff_fff0));
+        assert_eq!(Seq(0x10).distance(Seq(0xffff_fff0)), 0x20);
+    }
+
+    #[test]
+    fn order_is_modular() {
+        assert!(Seq(0xffff_fff0).before(Seq(0x10)));
+        assert!(Seq(0x10).after(Seq(0xffff_fff0)));
+        assert!(!Seq(7).before(Seq(7)) && !Seq(7).after(Seq(7)));
+        assert!(Seq(7).at_or_after(Seq(7)));
+        assert!(Seq(0x10).at_or_after(Seq(0xffff_fff0)));
+        assert!(!Seq(0xffff_fff0).at_or_after(Seq(0x10)));
+        assert_eq!(Seq(0xffff_fff0).max(Seq(0x10)), Seq(0x10));
+        assert_eq!(Seq(0x10).max(Seq(0xffff_fff0)), Seq(0x10));
+    }
+
+    #[test]
+    fn half_way_round_each_is_before_the_other() {
+        assert!(Seq(0).before(Seq(0x8000_0000)));
+        assert!(Seq(0x8000_0000).before(Seq(0)));
+        assert!(Seq(0).before(Seq(0x7fff_ffff)));
+        assert!(!Seq(0x7fff_ffff).before(Seq(0)));
+    }
+
+    #[test]
+    fn within_takes_both_ends() {
+        assert!(Seq(0xffff_ffff).within(Seq(0xffff_ffff), 2));
+        assert!(Seq(1).within(Seq(0xffff_ffff), 2));
+        assert!(!Seq(2).within(Seq(0xffff_ffff), 2));
+        assert!(!Seq(0xffff_fffe).within(Seq(0xffff_ffff), 2));
+    }
+}

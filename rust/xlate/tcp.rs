@@ -260,3 +260,78 @@ pub fn parse_tcp(bytes: &[u8], ip: &IpHeader, packet_len: usize) -> Result<Segme
         payload_len,
     })
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(tcp_splice_xlate_tcp))]
+mod tests {
+    use super::*;
+
+    /// IPv4 and TCP with one word of options and one byte of payload: PSH, ACK and FIN.
+    const PACKET: [u8; 45] = [
+        0x45, 0, 0, 45, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x04, 0x00, 0x00,
+        0x50, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 9, 0x60, 0x19, 0x01, 0x02, 0, 0, 0, 0, 1, 1, 1, 0,
+        b'x',
+    ];
+
+    #[test]
+    fn fields_are_read() -> Result<(), Malformed> {
+        let seg = parse(&PACKET, Family::V4, 45)?;
+        let key = FlowKey::v4([192, 0, 2, 1], 1024, [192, 0, 2, 2], 80);
+        assert_eq!(seg.key, key);
+        assert_eq!(seg.tcp_len, 24);
+        assert_eq!(seg.headers_len(), 44);
+        assert_eq!((seg.seq, seg.ack), (Seq(0xffff_ffff), Seq(9)));
+        assert_eq!(seg.window, 0x0102);
+        assert_eq!(seg.payload_len, 1);
+        assert!(seg.flags.contains(Flags::FIN.union(Flags::ACK)));
+        assert!(!seg.flags.contains(Flags::SYN.union(Flags::ACK)));
+        assert!(seg.flags.intersects(Flags::SYN.union(Flags::ACK)));
+        assert_eq!(seg.seq_len(), 2);
+        assert_eq!(seg.seq_end(), Seq(1));
+        assert_eq!(seg.options(&PACKET), [1, 1, 1, 0]);
+        assert_eq!(tcp_header_len(&PACKET, &seg.ip), Ok(24));
+        Ok(())
+    }
+
+    #[test]
+    fn padding_is_no_payload() -> Result<(), Malformed> {
+        assert_eq!(parse(&PACKET, Family::V4, 60)?.payload_len, 1);
+        // The headers alone are enough.
+        assert_eq!(parse(&PACKET[..44], Family::V4, 45)?.payload_len, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn length_of_zero_leaves_it_to_the_packet() -> Result<(), Malformed> {
+        let mut packet = PACKET;
+        packet[3] = 0;
+        assert_eq!(parse(&packet, Family::V4, 100_044)?.payload_len, 100_000);
+        Ok(())
+    }
+
+    #[test]
+    fn segments_that_are_not() {
+        let truncated = Err(Malformed::Truncated);
+        let contradiction = Err(Malformed::Contradiction);
+        assert_eq!(parse(&PACKET[..10], Family::V4, 45), truncated);
+        assert_eq!(parse(&PACKET[..39], Family::V4, 45), truncated);
+        assert_eq!(parse(&PACKET[..43], Family::V4, 45), truncated);
+        // The packet ends where its header does not.
+        assert_eq!(parse(&PACKET[..10], Family::V4, 10), contradiction);
+        assert_eq!(parse(&PACKET, Family::V4, 44), contradiction);
+        let mut bad = PACKET;
+        // A data offset of 4 words, and one of 7.
+        bad[32] = 0x40;
+        assert_eq!(parse(&bad, Family::V4, 45), contradiction);
+        bad[32] = 0x70;
+        assert_eq!(parse(&bad, Family::V4, 45), contradiction);
+        // UDP.
+        bad = PACKET;
+        bad[9] = 17;
+        assert_eq!(parse(&bad, Family::V4, 45), contradiction);
+        // A first fragment.
+        bad = PACKET;
+        bad[6] = 0x20;
+        assert_eq!(parse(&bad, Family::V4, 45), contradiction);
+    }
+}
