@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a frame says, read with no trust in any length in it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How the checksum field of a captured segment came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sum {
+    /// The sum over the whole segment is right.
+    Full,
+    /// Only the pseudo-header is summed: a device is to do the rest (CHECKSUM_PARTIAL).
+    Partial,
+    /// The segment was cut by the capture and its field is no partial sum.
+    Unknown,
+    /// Neither.
+    Wrong,
+}
+
+/// One TCP segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    pub(crate) src: (IpAddr, u16),
+    pub(crate) dst: (IpAddr, u16),
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    /// Payload bytes.
+    pub(crate) len: u32,
+    pub(crate) mss: Option<u16>,
+    pub(crate) wscale: Option<u8>,
+    pub(crate) sack_permitted: bool,
+    pub(crate) timestamps: Option<(u32, u32)>,
+    pub(crate) sack: Vec<(u32, u32)>,
+    pub(crate) checksum: Sum,
+}
+
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
+
+impl Segment {
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Sequence numbers that the segment takes.
+    pub(crate) fn span(&self) -> u32 {
+        self.len + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
+    }
+}
+
+/// What a frame is.
+pub(crate) enum Parsed {
+    Tcp(Segment),
+    /// Another protocol.
+    Other,
+    Malformed(&'static str),
+}
+
+fn be16(b: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(b.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn be32(b: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(b.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// One's complement sum of big-endian words, not folded.
+fn sum(b: &[u8]) -> u64 {
+    let words = b.chunks_exact(2);
+    let odd = words.remainder().first().map_or(0, |&x| u64::from(x) << 8);
+    words
+        .map(|w| u64::from(u16::from_be_bytes([w[0], w[1]])))
+        .sum::<u64>()
+        + odd
+}
+
+fn fold(mut s: u64) -> u16 {
+    while s > 0xffff {
+        s = (s & 0xffff) + (s >> 16);
+    }
+    s as u16
+}
+
+/// Reads an Ethernet frame of `wire_len` bytes of which `b` were captured.
+pub(crate) fn parse(b: &[u8], wire_len: usize) -> Parsed {
+    let (src, dst, at, tcp_len): (IpAddr, IpAddr, usize, usize) = match be16(b, 12) {
+        Some(0x0800) => {
+            let Some(ip) = b.get(14..34) else {
+                return Parsed::Malformed("short IPv4 header");
+            };
+            let ihl = usize::from(ip[0] & 15) * 4;
+            let src = Ipv4Addr::new(ip[12], ip[13], ip[14], ip[15]).into();
+            let dst = Ipv4Addr::new(ip[16], ip[17], ip[18], ip[19]).into();
+            let Some(header) = b.get(14..14 + ihl) else {
+                return Parsed::Malformed("short IPv4 header");
+            };
+            if ihl < 20 || fold(sum(header)) != 0xffff {
+                return Parsed::Malformed("IPv4 header checksum");
+            }
+            if ip[9] != 6 {
+                return Parsed::Other;
+            }
+            if be16(ip, 6).is_some_and(|f| f & 0x3fff != 0) {
+                return Parsed::Malformed("a fragment");
+            }
+            let total = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+            let total = if total == 0 { wire_len - 14 } else { total };
+            if total < ihl || total > wire_len - 14 {
+                return Parsed::Malformed("IPv4 total length");
+            }
+            (src, dst, 14 + ihl, total - ihl)
+        }
+        Some(0x86dd) => {
+            let Some(ip) = b.get(14..54) else {
+                return Parsed::Malformed("short IPv6 header");
+            };
+            let addr = |i: usize| -> IpAddr {
+                let a: [u8; 16] = ip[i..i + 16].try_into().expect("sixteen bytes");
+                Ipv6Addr::from(a).into()
+            };
+            let (src, dst) = (addr(8), addr(24));
+            if ip[6] != 6 {
+                return Parsed::Other;
+            }
+            let len = usize::from(u16::from_be_bytes([ip[4], ip[5]]));
+            let len = if len == 0 { wire_len - 54 } else { len };
+            if len > wire_len - 54 {
+                return Parsed::Malformed("IPv6 payload length");
+            }
+            (src, dst, 54, len)
+        }
+        _ => return Parsed::Other,
+    };
+    let Some(tcp) = b.get(at..) else {
+        return Parsed::Malformed("short TCP header");
+    };
+    let tcp = &tcp[..tcp.len().min(tcp_len)];
+    let Some(seg) = segment(tcp, tcp_len, src, dst) else {
+        return Parsed::Malformed("TCP header or options");
+    };
+    Parsed::Tcp(seg)
+}
+
+fn segment(tcp: &[u8], tcp_len: usize, src: IpAddr, dst: IpAddr) -> Option<Segment> {
+    let offset = usize::from(*tcp.get(12)? >> 4) * 4;
+    if offset < 20 || offset > tcp_len {
+        return None;
+    }
+    let mut seg = Segment {
+        src: (src, be16(tcp, 0)?),
+        dst: (dst, be16(tcp, 2)?),
+        seq: be32(tcp, 4)?,
+        ack: be32(tcp, 8)?,
+        flags: tcp[13],
+        window: be16(tcp, 14)?,
+        len: u32::try_from(tcp_len - offset).ok()?,
+        mss: None,
+        wscale: None,
+        sack_permitted: false,
+        timestamps: None,
+        sack: Vec::new(),
+        checksum: Sum::Wrong,
+    };
+    let mut options = tcp.get(20..offset)?;
+    while let Some(&kind) = options.first() {
+        match kind {
+            0 => break,
+            1 => options = &options[1..],
+            _ => {
+                let len = usize::from(*options.get(1)?);
+                let body = options.get(2..len)?;
+                match (kind, len) {
+                    (2, 4) => seg.mss = be16(body, 0),
+                    (3, 3) => seg.wscale = Some(body[0]),
+                    (4, 2) => seg.sack_permitted = true,
+                    (5, _) if (len - 2) % 8 == 0 => {
+                        seg.sack = (0..body.len() / 8)
+                            .map_while(|i| Some((be32(body, 8 * i)?, be32(body, 8 * i + 4)?)))
+                            .collect();
+                    }
+                    (8, 10) => seg.timestamps = Some((be32(body, 0)?, be32(body, 4)?)),
+                    (2..=5 | 8, _) => return None,
+                    _ => {}
+                }
+                options = options.get(len..)?;
+            }
+        }
+    }
+    let pseudo = match (src, dst) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => sum(&s.octets()) + sum(&d.octets()),
+        (IpAddr::V6(s), IpAddr::V6(d)) => sum(&s.octets()) + sum(&d.octets()),
+        _ => return None,
+    } + 6
+        + tcp_len as u64;
+    let cut = tcp.len() < tcp_len;
+    seg.checksum = if !cut && fold(pseudo + sum(tcp)) == 0xffff {
+        Sum::Full
+    } else if fold(pseudo) == be16(tcp, 16)? {
+        Sum::Partial
+    } else if cut {
+        Sum::Unknown
+    } else {
+        Sum::Wrong
+    };
+    Some(seg)
+}
+
+#[cfg(test)]
+pub(crate) mod build {
+    use super::*;
+
+    /// An Ethernet/IPv4 frame of a segment with the given options (padded) and payload length.
+    pub(crate) fn frame(seg: &Segment, options: &[u8], partial: bool) -> Vec<u8> {
+        let mut opts = options.to_vec();
+        while opts.len() % 4 != 0 {
+            opts.push(1);
+        }
+        let (IpAddr::V4(s), IpAddr::V4(d)) = (seg.src.0, seg.dst.0) else {
+            panic!("IPv4 only")
+        };
+        let mut tcp = Vec::new();
+        tcp.extend(seg.src.1.to_be_bytes());
+        tcp.extend(seg.dst.1.to_be_bytes());
+        tcp.extend(seg.seq.to_be_bytes());
+        tcp.extend(seg.ack.to_be_bytes());
+        tcp.push(((20 + opts.len()) as u8 / 4) << 4);
+        tcp.push(seg.flags);
+        tcp.extend(seg.window.to_be_bytes());
+        tcp.extend([0; 4]);
+        tcp.extend(&opts);
+        tcp.extend((0..seg.len).map(|i| i as u8));
+        let pseudo = sum(&s.octets()) + sum(&d.octets()) + 6 + tcp.len() as u64;
+        let check = if partial {
+            fold(pseudo)
+        } else {
+            !fold(pseudo + sum(&tcp))
+        };
+        tcp[16..18].copy_from_slice(&check.to_be_bytes());
+        let mut ip = vec![0x45, 0];
+        ip.extend((20 + tcp.len() as u16).to_be_bytes());
+        ip.extend([0, 1, 0x40, 0, 64, 6, 0, 0]);
+        ip.extend(s.octets());
+        ip.extend(d.octets());
+        let check = !fold(sum(&ip));
+        ip[10..12].copy_from_slice(&check.to_be_bytes());
+        let mut f = vec![2; 12];
+        f.extend([8, 0]);
+        f.extend(ip);
+        f.extend(tcp);
+        f
+    }
+
+    /// A plain segment from 10.0.0.1:1 to 10.0.0.2:2.
+    pub(crate) fn segment(seq: u32, ack: u32, flags: u8, len: u32) -> Segment {
+        Segment {
+            src: ("10.0.0.1".parse().unwrap(), 1),
+            dst: ("10.0.0.2".parse().unwrap(), 2),
+            seq,
+            ack,
+            flags,
+            window: 1000,
+            len,
+            mss: None,
+            wscale: None,
+            sack_permitted: false,
+            timestamps: None,
+            sack: Vec::new(),
+            checksum: Sum::Full,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(f: &[u8], len: usize) -> Segment {
+        match parse(f, len) {
+            Parsed::Tcp(s) => s,
+            Parsed::Other => panic!("other"),
+            Parsed::Malformed(m) => panic!("{m}"),
+        }
+    }
+
+    #[test]
+    fn checksums() {
+        let seg = build::segment(5, 6, ACK, 33);
+        let mut f = build::frame(&seg, &[], false);
+        assert_eq!(tcp(&f, f.len()).checksum, Sum::Full);
+        assert_eq!(tcp(&f[..60], f.len()).checksum, Sum::Unknown);
+        let last = f.len() - 1;
+        f[last] ^= 1;
+        assert_eq!(tcp(&f, f.len()).checksum, Sum::Wrong);
+        let f = build::frame(&seg, &[], true);
+        assert_eq!(tcp(&f, f.len()).checksum, Sum::Partial);
+        assert_eq!(tcp(&f[..60], f.len()).checksum, Sum::Partial);
+    }
+
+    #[test]
+    fn options() {
+        let o = [
+            2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7, 5, 10, 0, 0, 0, 9, 0, 0,
+            0, 12,
+        ];
+        let f = build::frame(&build::segment(1, 2, SYN, 0), &o, false);
+        let s = tcp(&f, f.len());
+        assert_eq!(
+            (s.mss, s.wscale, s.sack_permitted),
+            (Some(1460), Some(7), true)
+        );
+        assert_eq!((s.timestamps, s.sack), (Some((1, 2)), vec![(9, 12)]));
+        let f = build::frame(&build::segment(1, 2, SYN, 0), &[8, 9, 0, 0], false);
+        assert!(matches!(parse(&f, f.len()), Parsed::Malformed(_)));
+    }
+
+    #[test]
+    fn ip_header_sum() {
+        let mut f = build::frame(&build::segment(1, 2, SYN, 0), &[], false);
+        f[22] -= 1;
+        assert!(matches!(
+            parse(&f, f.len()),
+            Parsed::Malformed("IPv4 header checksum")
+        ));
+    }
+}

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One connection as an observer beside one of its ends sees it, and what may not happen in it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use crate::packet::{ACK, FIN, RST, SYN, Segment, Sum};
+
+/// What to insist on.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Rules {
+    /// Every TCP packet is between two of these; empty: anything goes.
+    pub(crate) allowed: Vec<IpAddr>,
+    /// Checksums must be whole; offloads are off.
+    pub(crate) full_checksums: bool,
+    /// No gap and no retransmission: the path loses nothing.
+    pub(crate) lossless: bool,
+    /// A RST is no fault.
+    pub(crate) rst: bool,
+    /// Every connection starts with SYNs and ends with two acknowledged FINs.
+    pub(crate) complete: bool,
+    /// SACK edges must be edges of segments that were seen.
+    pub(crate) sack_edges: bool,
+    /// No data beyond the right edge of the window.
+    pub(crate) window: bool,
+}
+
+/// One direction of a connection. Numbers are offsets from the first sequence number seen.
+#[derive(Debug, Default)]
+pub(crate) struct Direction {
+    base: Option<u32>,
+    /// After the highest byte or FIN sent.
+    end: i64,
+    /// Highest acknowledgement sent, in the other direction's numbers.
+    acked: Option<i64>,
+    /// Right edge of the window this side announced, in the other direction's numbers.
+    edge: Option<i64>,
+    fin: Option<i64>,
+    syn: bool,
+    scale: Option<u8>,
+    sack_permitted: bool,
+    timestamps: bool,
+    tsval: Option<u32>,
+    tsvals: HashSet<u32>,
+    edges: HashSet<i64>,
+    pub(crate) counts: Counts,
+}
+
+/// What was counted in one direction.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Counts {
+    pub(crate) packets: u64,
+    /// Payload bytes of the stream, each counted once.
+    pub(crate) bytes: i64,
+    pub(crate) retransmits: u64,
+    pub(crate) gaps: u64,
+    pub(crate) fins: u64,
+    pub(crate) rsts: u64,
+    pub(crate) sacks: u64,
+    pub(crate) zero_windows: u64,
+    pub(crate) shrinks: u64,
+    pub(crate) largest: u32,
+    pub(crate) acks_back: u64,
+    pub(crate) keepalives: u64,
+}
+
+impl Direction {
+    /// The 64-bit offset of `n`, the one nearest to what was seen last.
+    fn offset(&mut self, n: u32) -> i64 {
+        let base = *self.base.get_or_insert(n);
+        let near = base.wrapping_add(self.end as u32);
+        self.end + i64::from(n.wrapping_sub(near) as i32)
+    }
+}
+
+/// A connection, its ends in the order of their addresses.
+pub(crate) type Ends = ((IpAddr, u16), (IpAddr, u16));
+
+/// Everything seen in one capture.
+#[derive(Default)]
+pub(crate) struct Capture {
+    pub(crate) rules: Rules,
+    pub(crate) connections: BTreeMap<Ends, [Direction; 2]>,
+    pub(crate) faults: Vec<String>,
+    pub(crate) segments: u64,
+}
+
+impl Capture {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            ..Self::default()
+        }
+    }
+
+    /// Judges one segment. `at` names it in messages.
+    pub(crate) fn see(&mut self, at: &str, seg: &Segment) {
+        self.segments += 1;
+        let rules = &self.rules;
+        let faults = &mut self.faults;
+        let mut fault = |text: String| {
+            faults.push(format!(
+                "{at} {}:{} > {}:{}: {text}",
+                seg.src.0, seg.src.1, seg.dst.0, seg.dst.1
+            ));
+        };
+
+        if !rules.allowed.is_empty() {
+            for a in [seg.src.0, seg.dst.0] {
+                if !rules.allowed.contains(&a) {
+                    fault(format!("address {a} has no business on this network"));
+                }
+            }
+        }
+        match seg.checksum {
+            Sum::Wrong => fault("TCP checksum is wrong".into()),
+            Sum::Partial if rules.full_checksums => fault("TCP checksum is not filled in".into()),
+            _ => {}
+        }
+
+        let (key, me) = if seg.src <= seg.dst {
+            ((seg.src, seg.dst), 0)
+        } else {
+            ((seg.dst, seg.src), 1)
+        };
+        let pair = self.connections.entry(key).or_default();
+        // The same ports again: a new connection.
+        if seg.has(SYN) && !seg.has(ACK) && pair[me].base.is_some_and(|b| b != seg.seq) {
+            *pair = Default::default();
+        }
+        let [a, b] = pair;
+        let (from, to) = if me == 0 { (a, b) } else { (b, a) };
+        from.counts.packets += 1;
+        from.counts.largest = from.counts.largest.max(seg.len);
+
+        if seg.has(RST) {
+            from.counts.rsts += 1;
+            if !rules.rst {
+                fault("RST".into());
+            }
+            return;
+        }
+
+        // Sequence.
+        let start = from.offset(seg.seq);
+        let end = start + i64::from(seg.span());
+        if seg.has(SYN) {
+            from.syn = true;
+            from.scale = seg.wscale;
+            from.sack_permitted = seg.sack_permitted;
+            from.timestamps = seg.timestamps.is_some();
+        }
+        if seg.len > 0 {
+            from.edges.insert(start + i64::from(seg.has(SYN)));
+            from.edges.insert(end - i64::from(seg.has(FIN)));
+            if to
+                .edge
+                .is_some_and(|e| end > e && !(seg.len == 1 && start >= e))
+                && rules.window
+            {
+                fault(format!(
+                    "{} bytes beyond the window",
+                    end - to.edge.unwrap_or(0)
+                ));
+            }
+        }
+        let first = from.end == 0 && from.counts.packets == 1;
+        if start > from.end && !first {
+            from.counts.gaps += 1;
+            if rules.lossless {
+                fault(format!(
+                    "{} bytes are missing before this",
+                    start - from.end
+                ));
+            }
+        } else if start < from.end && seg.len <= 1 && start == from.end - 1 && !seg.has(FIN) {
+            from.counts.keepalives += 1;
+        } else if seg.span() > 0 && start < from.end {
+            from.counts.retransmits += 1;
+            if rules.lossless {
+                fault(format!(
+                    "retransmission of {} bytes, {} bytes back",
+                    seg.span(),
+                    from.end - start
+                ));
+            }
+        }
+        if let Some(fin) = from.fin {
+            if end > fin + 1 {
+                fault("data after the FIN".into());
+            }
+        }
+        if seg.has(FIN) {
+            from.counts.fins += 1;
+            let at = end - 1;
+            match from.fin {
+                Some(f) if f != at => fault(format!("a FIN at {at} after one at {f}")),
+                _ => from.fin = Some(at),
+            }
+        }
+        from.end = from.end.max(end);
+        from.counts.bytes =
+            from.end - i64::from(from.syn) - i64::from(from.fin.is_some_and(|f| f < from.end));
+
+        // Timestamps.
+        let both = from.timestamps && to.timestamps;
+        match seg.timestamps {
+            None if both => fault("timestamps were agreed on, and are not here".into()),
+            Some(_) if !both && from.syn && to.syn && !seg.has(SYN) => {
+                fault("timestamps were not agreed on, and are here".into());
+            }
+            Some((val, ecr)) => {
+                if let Some(last) = from.tsval {
+                    let step = val.wrapping_sub(last) as i32;
+                    if step < 0 {
+                        fault(format!("TSval goes back by {}", -i64::from(step)));
+                    }
+                }
+                if from.tsval != Some(val) {
+                    from.tsvals.insert(val);
+                    from.tsval = Some(val);
+                }
+                if seg.has(ACK) && ecr != 0 && to.syn && !to.tsvals.contains(&ecr) {
+                    fault(format!(
+                        "TSecr {ecr} echoes what was never sent (last is {:?})",
+                        to.tsval
+                    ));
+                }
+            }
+            None => {}
+        }
+
+        if !seg.has(ACK) {
+            return;
+        }
+        // Acknowledgement.
+        let ack = to.offset(seg.ack);
+        if to.syn && ack > to.end {
+            fault(format!(
+                "acknowledges {} bytes that were never sent",
+                ack - to.end
+            ));
+        }
+        let scale = if seg.has(SYN) || !(from.syn && to.syn) || to.scale.is_none() {
+            0
+        } else {
+            from.scale.unwrap_or(0)
+        };
+        let edge = ack + (i64::from(seg.window) << scale);
+        match from.acked {
+            Some(last) if ack < last => from.counts.acks_back += 1,
+            _ => {
+                from.acked = Some(ack);
+                if from.edge.is_some_and(|e| edge < e) {
+                    from.counts.shrinks += 1;
+                }
+            }
+        }
+        from.edge = from.edge.max(Some(edge));
+        if seg.window == 0 {
+            from.counts.zero_windows += 1;
+        }
+
+        // Selective acknowledgement.
+        if !seg.sack.is_empty() {
+            from.counts.sacks += 1;
+            if to.syn && from.syn && !(to.sack_permitted && from.sack_permitted) {
+                fault("SACK was not agreed on, and is here".into());
+            }
+        }
+        for (i, &(left, right)) in seg.sack.iter().enumerate() {
+            let (left, right) = (to.offset(left), to.offset(right));
+            if left >= right || left < 0 || right > to.end {
+                fault(format!(
+                    "SACK block {left}..{right} is not part of what was sent (0..{})",
+                    to.end
+                ));
+            } else if left < ack && i > 0 {
+                fault(format!(
+                    "SACK block {left}..{right} below the acknowledgement {ack}"
+                ));
+            } else if rules.sack_edges && !(to.edges.contains(&left) && to.edges.contains(&right)) {
+                fault(format!(
+                    "SACK block {left}..{right} is not on the edges of segments"
+                ));
+            }
+        }
+    }
+
+    /// Judges what is missing at the end.
+    pub(crate) fn finish(&mut self) {
+        if !self.rules.complete {
+            return;
+        }
+        for ((a, b), [from, to]) in &self.connections {
+            let name = format!("{}:{} - {}:{}", a.0, a.1, b.0, b.1);
+            for (this, other, side) in [(from, to, "first"), (to, from, "second")] {
+                if !this.syn {
+                    self.faults
+                        .push(format!("{name}: no SYN from the {side} end"));
+                }
+                match this.fin {
+                    None => self
+                        .faults
+                        .push(format!("{name}: no FIN from the {side} end")),
+                    Some(f) if other.acked.is_none_or(|a| a <= f) => {
+                        self.faults.push(format!(
+                            "{name}: the FIN of the {side} end was not acknowledged"
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::build;
+
+    /// A connection that both ends opened; the first end's numbers start at 1000, the other's just
+    /// below the wrap.
+    struct Talk {
+        capture: Capture,
+        numbers: [u32; 2],
+    }
+
+    impl Talk {
+        fn new(rules: Rules) -> Self {
+            let mut t = Self {
+                capture: Capture::new(rules),
+                numbers: [1000, u32::MAX - 10],
+            };
+            t.say(0, 0, 0, SYN, 0, |s| {
+                s.timestamps = Some((50, 0));
+                s.sack_permitted = true;
+                s.wscale = Some(2);
+            });
+            t.say(1, 0, 1, SYN | ACK, 0, |s| {
+                s.timestamps = Some((90, 50));
+                s.sack_permitted = true;
+                s.wscale = Some(2);
+            });
+            t.say(0, 1, 1, ACK, 0, |s| s.timestamps = Some((51, 90)));
+            t
+        }
+
+        fn say(
+            &mut self,
+            who: usize,
+            seq: u32,
+            ack: u32,
+            flags: u8,
+            len: u32,
+            change: impl FnOnce(&mut Segment),
+        ) {
+            let mut s = build::segment(
+                self.numbers[who].wrapping_add(seq),
+                self.numbers[1 - who].wrapping_add(ack),
+                flags,
+                len,
+            );
+            if who == 1 {
+                (s.src, s.dst) = (s.dst, s.src);
+            }
+            s.timestamps = Some(if who == 0 { (51, 90) } else { (91, 51) });
+            change(&mut s);
+            for b in &mut s.sack {
+                *b = (
+                    b.0.wrapping_add(self.numbers[1 - who]),
+                    b.1.wrapping_add(self.numbers[1 - who]),
+                );
+            }
+            self.capture.see("test", &s);
+        }
+
+        fn faults(mut self) -> Vec<String> {
+            self.capture.finish();
+            self.capture.faults
+        }
+    }
+
+    fn strict() -> Rules {
+        Rules {
+            lossless: true,
+            complete: true,
+            window: true,
+            sack_edges: true,
+            ..Rules::default()
+        }
+    }
+
+    #[test]
+    fn a_good_connection() {
+        let mut t = Talk::new(strict());
+        t.say(1, 1, 1, ACK, 100, |_| {});
+        t.say(0, 1, 101, ACK, 0, |_| {});
+        t.say(1, 101, 1, ACK | FIN, 100, |_| {});
+        t.say(0, 1, 202, ACK | FIN, 0, |_| {});
+        t.say(1, 202, 2, ACK, 0, |_| {});
+        let second = &t.capture.connections.values().next().unwrap()[1];
+        assert_eq!(second.counts.bytes, 200);
+        assert_eq!(t.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_fault_is_seen() {
+        type Deed = fn(&mut Talk);
+        let deeds: [(&str, Deed); 15] = [
+            ("never sent", |t| t.say(0, 1, 5, ACK, 0, |_| {})),
+            ("missing", |t| t.say(1, 3, 1, ACK, 10, |_| {})),
+            ("retransmission", |t| {
+                t.say(1, 1, 1, ACK, 10, |_| {});
+                t.say(1, 1, 1, ACK, 10, |_| {});
+            }),
+            ("goes back", |t| {
+                t.say(1, 1, 1, ACK, 0, |s| s.timestamps = Some((89, 51)))
+            }),
+            ("echoes", |t| {
+                t.say(1, 1, 1, ACK, 0, |s| s.timestamps = Some((91, 52)))
+            }),
+            ("are not here", |t| {
+                t.say(1, 1, 1, ACK, 0, |s| s.timestamps = None)
+            }),
+            ("beyond the window", |t| t.say(1, 1, 1, ACK, 4001, |_| {})),
+            ("SACK block", |t| {
+                t.say(0, 1, 1, ACK, 0, |s| s.sack = vec![(3, 9)])
+            }),
+            ("not on the edges", |t| {
+                t.say(1, 1, 1, ACK, 10, |_| {});
+                t.say(0, 1, 1, ACK, 0, |s| s.sack = vec![(2, 11)]);
+            }),
+            ("below the ack", |t| {
+                t.say(1, 1, 1, ACK, 10, |_| {});
+                t.say(0, 1, 11, ACK, 0, |s| s.sack = vec![(1, 11), (1, 11)]);
+            }),
+            ("RST", |t| t.say(1, 1, 1, RST | ACK, 0, |_| {})),
+            ("data after", |t| {
+                t.say(1, 1, 1, ACK | FIN, 0, |_| {});
+                t.say(1, 2, 1, ACK, 1, |_| {});
+            }),
+            ("a FIN at", |t| {
+                t.say(1, 1, 1, ACK | FIN, 10, |_| {});
+                t.say(1, 5, 1, ACK | FIN, 0, |_| {});
+            }),
+            ("checksum", |t| {
+                t.say(1, 1, 1, ACK, 0, |s| s.checksum = Sum::Wrong)
+            }),
+            ("no business", |t| {
+                t.capture.rules.allowed = vec!["10.0.0.1".parse().unwrap()];
+                t.say(1, 1, 1, ACK, 0, |_| {});
+            }),
+        ];
+        for (word, deed) in deeds {
+            let mut t = Talk::new(Rules {
+                complete: false,
+                ..strict()
+            });
+            deed(&mut t);
+            let faults = t.faults();
+            assert!(
+                faults.iter().any(|f| f.contains(word)),
+                "{word}: {faults:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_end_without_fin() {
+        let faults = Talk::new(strict()).faults();
+        assert_eq!(
+            faults.iter().filter(|f| f.contains("no FIN")).count(),
+            2,
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn a_good_sack_and_dsack() {
+        let mut t = Talk::new(Rules {
+            lossless: false,
+            complete: false,
+            ..strict()
+        });
+        t.say(1, 1, 1, ACK, 10, |_| {});
+        t.say(1, 21, 1, ACK, 10, |_| {});
+        t.say(0, 1, 11, ACK, 0, |s| s.sack = vec![(21, 31)]);
+        t.say(1, 11, 1, ACK, 10, |_| {});
+        t.say(1, 11, 1, ACK, 10, |_| {});
+        t.say(0, 1, 31, ACK, 0, |s| s.sack = vec![(11, 21)]);
+        assert_eq!(t.faults(), Vec::<String>::new());
+    }
+}
