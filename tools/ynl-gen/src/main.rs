@@ -1,3 +1,140 @@
 // SPDX-License-Identifier: GPL-2.0
 
-fn main() {}
+//! Writes what both sides of a generic netlink family need, from its YAML specification.
+//!
+//! Run from the top of the tree. Without `--check` the outputs are written; with it they are
+//! compared with what is there. Exits with 1 when they differ, or when the specification is refused.
+
+mod kernel;
+mod model;
+mod spec;
+mod text;
+
+use clap::Parser;
+use model::Family;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// How to make the outputs again, as their headers say it.
+const REGENERATE: &str = "cargo run --manifest-path tools/Cargo.toml -p ynl-gen";
+
+/// Generates the kernel side, the user side, the C header and the reference page of a family.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Compare instead of writing; exit with 1 and name the first line that differs.
+    #[arg(long)]
+    check: bool,
+    /// The specification.
+    #[arg(long, default_value = "Documentation/netlink/specs/tcp_splice.yaml")]
+    spec: PathBuf,
+    /// Kernel side, in Rust.
+    #[arg(long, default_value = "rust/netlink_gen.rs")]
+    kernel: PathBuf,
+}
+
+/// How the lines of an output's header look.
+enum Comment {
+    Rust,
+}
+
+/// One output.
+struct Output<'a> {
+    path: &'a Path,
+    text: String,
+}
+
+fn header(comment: Comment, spec: &Path) -> String {
+    let spec = spec.display();
+    match comment {
+        Comment::Rust => format!(
+            "// SPDX-License-Identifier: GPL-2.0\n\
+             // Do not edit directly, auto-generated from:\n\
+             //\t{spec}\n\
+             // To regenerate run, from the top of the tree: {REGENERATE}\n\n"
+        ),
+    }
+}
+
+/// The text as rustfmt leaves it.
+fn rustfmt(edition: &str, text: &str) -> io::Result<String> {
+    let mut child = Command::new("rustfmt")
+        .args(["--edition", edition, "--emit", "stdout"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| io::Error::new(e.kind(), format!("rustfmt: {e}")))?;
+    // rustfmt reads all of its input before it writes, so this cannot block.
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(text.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        return Err(io::Error::other("rustfmt refused the generated source"));
+    }
+    String::from_utf8(output.stdout).map_err(io::Error::other)
+}
+
+/// The number of the first line in which the texts differ.
+fn first_difference(old: &str, new: &str) -> Option<usize> {
+    if old == new {
+        return None;
+    }
+    let mut old_lines = old.split_inclusive('\n');
+    let mut new_lines = new.split_inclusive('\n');
+    let mut line = 1;
+    while old_lines.next() == new_lines.next() {
+        line += 1;
+    }
+    Some(line)
+}
+
+fn outputs(args: &Args) -> Result<Vec<Output<'_>>, String> {
+    let yaml = std::fs::read_to_string(&args.spec)
+        .map_err(|e| format!("{}: {e}", args.spec.display()))?;
+    let family = Family::parse(&yaml).map_err(|e| format!("{}: {e}", args.spec.display()))?;
+    let rust = |edition, body: String| {
+        let text = header(Comment::Rust, &args.spec) + &body;
+        rustfmt(edition, &text).map_err(|e| e.to_string())
+    };
+    Ok(vec![Output {
+        path: &args.kernel,
+        text: rust("2021", kernel::write(&family))?,
+    }])
+}
+
+fn run(args: &Args) -> Result<bool, String> {
+    let mut same = true;
+    for Output { path, text } in outputs(args)? {
+        if args.check {
+            let old = std::fs::read_to_string(path).unwrap_or_default();
+            if let Some(line) = first_difference(&old, &text) {
+                eprintln!(
+                    "{}:{line}: differs from what {} says; run: {REGENERATE}",
+                    path.display(),
+                    args.spec.display()
+                );
+                same = false;
+            }
+        } else {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)
+                    .map_err(|e| format!("{}: {e}", folder.display()))?;
+            }
+            std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
+    }
+    Ok(same)
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("ynl-gen: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,815 @@
+// SPDX-License-Identifier: GPL-2.0
+// Do not edit directly, auto-generated from:
+//	Documentation/netlink/specs/tcp_splice.yaml
+// To regenerate run, from the top of the tree: cargo run --manifest-path tools/Cargo.toml -p ynl-gen
+
+//! Identifiers, policies and typed attributes of the `tcp-splice` generic netlink family.
+//!
+//! Control of TCP splices: pairs of flows whose packets the kernel translates between two TCP
+//! connections, so that the two end hosts talk to each other through a proxy that touches headers
+//! only.
+//!
+//! A flow is one direction of one connection as this host sees it arrive. Sequence,
+//! acknowledgement, timestamp and window numbers are unsigned and wrap; a delta is added modulo
+//! 2^32 to what arrives.
+
+use crate::net::netlink::{Attrs, Do, Dump, DumpOut, Op, Policy, Put, Request};
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+/// Name that user space resolves to the number of the family.
+pub const FAMILY_NAME: &CStr = c"tcp-splice";
+/// Version of the family; the interface grows by attributes, never by this.
+pub const FAMILY_VERSION: u8 = 1;
+
+/// Make a splice, from two connected sockets of the caller or from explicit numbers as splice-get
+/// prints them. With sockets, bytes not read yet are moved to the other side and the sockets are no
+/// longer usable by the caller. Answers with the splice.
+pub const CMD_SPLICE_NEW: u8 = 1;
+/// Get one splice, or dump all of this network namespace.
+pub const CMD_SPLICE_GET: u8 = 2;
+/// Cut a live splice at once: both ends get a RST, and the local sockets disappear. Answers with
+/// the splice as it stood.
+pub const CMD_SPLICE_DEL: u8 = 3;
+/// A splice was made.
+pub const CMD_SPLICE_NEW_NTF: u8 = 4;
+/// A splice ended; reason and byte counts are final.
+pub const CMD_SPLICE_END_NTF: u8 = 5;
+/// Get the counters of this network namespace.
+pub const CMD_STATS_GET: u8 = 6;
+
+/// Names of the multicast groups, by index.
+pub const MCGRPS: [&CStr; 1] = [c"events"];
+/// Index of the multicast group `events`.
+pub const MCGRP_EVENTS: u32 = 0;
+
+/// Where a splice stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SpliceState {
+    /// Being set up; packets are held until the numbers are known.
+    Arming = 0,
+    /// Carrying data end to end, while a local socket still retransmits bytes that the proxy had
+    /// sent before and that are not acknowledged.
+    Draining = 1,
+    /// Carrying data end to end; header edits only.
+    Established = 2,
+    /// A FIN was seen in at least one direction.
+    Closing = 3,
+    /// Ended; late packets are still carried or answered until the entry is removed.
+    Tombstone = 4,
+}
+
+impl SpliceState {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Arming),
+            1 => Some(Self::Draining),
+            2 => Some(Self::Established),
+            3 => Some(Self::Closing),
+            4 => Some(Self::Tombstone),
+            _ => None,
+        }
+    }
+}
+
+/// Why a splice ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EndReason {
+    /// It has not ended.
+    None = 0,
+    /// Both directions were closed with a FIN and acknowledged.
+    Fin = 1,
+    /// The client sent a valid RST.
+    ResetByClient = 2,
+    /// The server sent a valid RST.
+    ResetByServer = 3,
+    /// An operator deleted it; both ends got a RST.
+    Deleted = 4,
+    /// No packet for longer than its idle timeout; both ends got a RST.
+    Idle = 5,
+    /// A new connection re-used the same addresses and ports.
+    Replaced = 6,
+}
+
+impl EndReason {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::None),
+            1 => Some(Self::Fin),
+            2 => Some(Self::ResetByClient),
+            3 => Some(Self::ResetByServer),
+            4 => Some(Self::Deleted),
+            5 => Some(Self::Idle),
+            6 => Some(Self::Replaced),
+            _ => None,
+        }
+    }
+}
+
+/// Which translations a flow does, and how far its direction has come.
+pub mod flow_flags {
+    /// Both connections use RFC 7323 timestamps; TSval and TSecr are translated.
+    pub const TIMESTAMPS: u32 = 1 << 0;
+    /// Both connections use RFC 2018 selective acknowledgement; SACK edges are translated.
+    pub const SACK: u32 = 1 << 1;
+    /// The local socket toward this flow's sender still has unacknowledged bytes, so
+    /// acknowledgements are raised to ack-floor when they fall below it.
+    pub const DRAINING: u32 = 1 << 2;
+    /// The sender of this flow sent a FIN; seq-next counts it.
+    pub const FIN_SEEN: u32 = 1 << 3;
+    /// The receiver acknowledged that FIN.
+    pub const FIN_ACKED: u32 = 1 << 4;
+}
+
+/// Attribute ids of `flow`.
+pub mod flow_attr {
+    /// Source address of arriving packets; 4 bytes for IPv4, 16 for IPv6.
+    pub const SADDR: u16 = 1;
+    /// Destination address of arriving packets; the family of saddr.
+    pub const DADDR: u16 = 2;
+    /// Source port of arriving packets.
+    pub const SPORT: u16 = 3;
+    /// Destination port of arriving packets.
+    pub const DPORT: u16 = 4;
+    /// Source address of leaving packets; the family of saddr.
+    pub const NEW_SADDR: u16 = 5;
+    /// Destination address of leaving packets; the family of saddr.
+    pub const NEW_DADDR: u16 = 6;
+    /// Source port of leaving packets.
+    pub const NEW_SPORT: u16 = 7;
+    /// Destination port of leaving packets.
+    pub const NEW_DPORT: u16 = 8;
+    /// Added to the sequence number.
+    pub const SEQ_DELTA: u16 = 9;
+    /// Added to the acknowledgement number and to SACK edges.
+    pub const ACK_DELTA: u16 = 10;
+    /// Added to TSval; in ticks of the sender.
+    pub const TSVAL_DELTA: u16 = 11;
+    /// Added to TSecr; in ticks of the receiver.
+    pub const TSECR_DELTA: u16 = 12;
+    /// Shift of the window field in arriving packets, as the sender announced it.
+    pub const WSCALE_IN: u16 = 13;
+    /// Shift of the window field in leaving packets, as this host announced it to the receiver.
+    pub const WSCALE_OUT: u16 = 14;
+    /// Translations and progress.
+    pub const FLAGS: u16 = 15;
+    /// Sequence number, as it arrives, of the first byte carried end to end. Bytes before it
+    /// belonged to the proxy.
+    pub const SEQ_ORIGIN: u16 = 16;
+    /// Sequence number, as it arrives, after the highest byte or FIN seen.
+    pub const SEQ_NEXT: u16 = 17;
+    /// Highest acknowledgement number seen, as it arrives.
+    pub const ACK_LAST: u16 = 18;
+    /// The receiver of this flow was told this acknowledgement number before the splice; no packet
+    /// that leaves carries a lower one while draining.
+    pub const ACK_FLOOR: u16 = 19;
+    /// Packets translated.
+    pub const PACKETS: u16 = 20;
+    /// Bytes of the stream carried end to end, each counted once; a FIN is not a byte.
+    pub const BYTES: u16 = 21;
+}
+
+/// Attribute ids of `splice`.
+pub mod splice_attr {
+    /// Identity, unique in the network namespace while the module is loaded; never 0.
+    pub const ID: u16 = 1;
+    /// File descriptor, in the caller, of the connected TCP socket toward the client.
+    pub const CLIENT_FD: u16 = 2;
+    /// File descriptor, in the caller, of the connected TCP socket toward the server.
+    pub const SERVER_FD: u16 = 3;
+    /// The flow from the client to the server.
+    pub const TO_SERVER: u16 = 4;
+    /// The flow from the server to the client.
+    pub const TO_CLIENT: u16 = 5;
+    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
+    /// never. Without the attribute the default is 15 minutes.
+    pub const IDLE_TIMEOUT: u16 = 6;
+    /// Where the splice stands.
+    pub const STATE: u16 = 7;
+    /// Why the splice ended.
+    pub const REASON: u16 = 8;
+    /// Milliseconds since the splice was made on this host.
+    pub const AGE: u16 = 9;
+    /// Milliseconds since the last packet in either direction.
+    pub const IDLE: u16 = 10;
+    /// Bytes that were unread in the client's socket at arming and were sent to the server.
+    pub const MOVED_TO_SERVER: u16 = 11;
+    /// Bytes that were unread in the server's socket at arming and were sent to the client.
+    pub const MOVED_TO_CLIENT: u16 = 12;
+}
+
+/// Attribute ids of `stats`.
+pub mod stats_attr {
+    /// Splices that exist now, tombstones not counted.
+    pub const SPLICES: u16 = 1;
+    /// Ended splices that still carry or answer late packets.
+    pub const TOMBSTONES: u16 = 2;
+    /// Splices made.
+    pub const CREATED: u16 = 3;
+    /// Splices ended, for any reason.
+    pub const ENDED: u16 = 4;
+    /// Requests for a splice that were refused.
+    pub const REFUSED: u16 = 5;
+    /// Packets translated and sent on; a GSO packet counts once.
+    pub const TRANSLATED: u16 = 6;
+    /// Packets held while a splice was being armed.
+    pub const HELD: u16 = 7;
+    /// Acknowledgements given to a local socket that was draining.
+    pub const DRAINED: u16 = 8;
+    /// Packets for a cut splice that were answered with a RST.
+    pub const ANSWERED: u16 = 9;
+    /// Packets dropped because too many were held.
+    pub const DROP_HELD: u16 = 10;
+    /// Packets of a splice dropped because a header was truncated or contradicted itself.
+    pub const DROP_MALFORMED: u16 = 11;
+    /// Packets dropped because their TTL or hop limit was used up.
+    pub const DROP_TTL: u16 = 12;
+    /// Packets dropped because this host had no route to their new destination.
+    pub const DROP_NO_ROUTE: u16 = 13;
+    /// Packets dropped because a header could not be made writable.
+    pub const DROP_NO_MEMORY: u16 = 14;
+    /// RSTs dropped because their sequence number was outside the window.
+    pub const DROP_INVALID_RST: u16 = 15;
+    /// Segments of a dormant local socket dropped because they belonged to the spliced range.
+    pub const DROP_LOCAL: u16 = 16;
+}
+
+/// What the kernel accepts in a nest of `flow` attributes.
+static FLOW_POLICY: [Policy; 22] = {
+    let mut policy = [Policy::UNSET; 22];
+    policy[flow_attr::SADDR as usize] = Policy::binary(4, 16);
+    policy[flow_attr::DADDR as usize] = Policy::binary(4, 16);
+    policy[flow_attr::SPORT as usize] = Policy::be16();
+    policy[flow_attr::DPORT as usize] = Policy::be16();
+    policy[flow_attr::NEW_SADDR as usize] = Policy::binary(4, 16);
+    policy[flow_attr::NEW_DADDR as usize] = Policy::binary(4, 16);
+    policy[flow_attr::NEW_SPORT as usize] = Policy::be16();
+    policy[flow_attr::NEW_DPORT as usize] = Policy::be16();
+    policy[flow_attr::SEQ_DELTA as usize] = Policy::u32();
+    policy[flow_attr::ACK_DELTA as usize] = Policy::u32();
+    policy[flow_attr::TSVAL_DELTA as usize] = Policy::u32();
+    policy[flow_attr::TSECR_DELTA as usize] = Policy::u32();
+    policy[flow_attr::WSCALE_IN as usize] = Policy::u32_max(14);
+    policy[flow_attr::WSCALE_OUT as usize] = Policy::u32_max(14);
+    policy[flow_attr::FLAGS as usize] = Policy::u32_mask(0x1f);
+    policy[flow_attr::SEQ_ORIGIN as usize] = Policy::u32();
+    policy[flow_attr::SEQ_NEXT as usize] = Policy::u32();
+    policy[flow_attr::ACK_LAST as usize] = Policy::u32();
+    policy[flow_attr::ACK_FLOOR as usize] = Policy::u32();
+    policy[flow_attr::PACKETS as usize] = Policy::uint();
+    policy[flow_attr::BYTES as usize] = Policy::uint();
+    policy
+};
+
+/// What the kernel accepts in a `splice-new` request.
+static SPLICE_NEW_POLICY: [Policy; 7] = {
+    let mut policy = [Policy::UNSET; 7];
+    policy[splice_attr::CLIENT_FD as usize] = Policy::u32();
+    policy[splice_attr::SERVER_FD as usize] = Policy::u32();
+    policy[splice_attr::TO_SERVER as usize] = Policy::nested(&FLOW_POLICY);
+    policy[splice_attr::TO_CLIENT as usize] = Policy::nested(&FLOW_POLICY);
+    policy[splice_attr::IDLE_TIMEOUT as usize] = Policy::uint();
+    policy
+};
+
+/// What the kernel accepts in a `splice-get` request.
+static SPLICE_GET_POLICY: [Policy; 2] = {
+    let mut policy = [Policy::UNSET; 2];
+    policy[splice_attr::ID as usize] = Policy::uint();
+    policy
+};
+
+/// What the kernel accepts in a `splice-del` request.
+static SPLICE_DEL_POLICY: [Policy; 2] = {
+    let mut policy = [Policy::UNSET; 2];
+    policy[splice_attr::ID as usize] = Policy::uint();
+    policy
+};
+
+/// Reads the `flow` attributes of a request.
+///
+/// The kernel has checked each value against the policy; `None` is an attribute that is not there.
+#[derive(Clone, Copy)]
+pub struct FlowAttrs<'a>(Attrs<'a>);
+
+impl<'a> FlowAttrs<'a> {
+    /// Source address of arriving packets; 4 bytes for IPv4, 16 for IPv6.
+    pub fn saddr(&self) -> Option<&'a [u8]> {
+        self.0.binary(flow_attr::SADDR)
+    }
+
+    /// Destination address of arriving packets; the family of saddr.
+    pub fn daddr(&self) -> Option<&'a [u8]> {
+        self.0.binary(flow_attr::DADDR)
+    }
+
+    /// Source port of arriving packets.
+    pub fn sport(&self) -> Option<u16> {
+        self.0.be16(flow_attr::SPORT)
+    }
+
+    /// Destination port of arriving packets.
+    pub fn dport(&self) -> Option<u16> {
+        self.0.be16(flow_attr::DPORT)
+    }
+
+    /// Source address of leaving packets; the family of saddr.
+    pub fn new_saddr(&self) -> Option<&'a [u8]> {
+        self.0.binary(flow_attr::NEW_SADDR)
+    }
+
+    /// Destination address of leaving packets; the family of saddr.
+    pub fn new_daddr(&self) -> Option<&'a [u8]> {
+        self.0.binary(flow_attr::NEW_DADDR)
+    }
+
+    /// Source port of leaving packets.
+    pub fn new_sport(&self) -> Option<u16> {
+        self.0.be16(flow_attr::NEW_SPORT)
+    }
+
+    /// Destination port of leaving packets.
+    pub fn new_dport(&self) -> Option<u16> {
+        self.0.be16(flow_attr::NEW_DPORT)
+    }
+
+    /// Added to the sequence number.
+    pub fn seq_delta(&self) -> Option<u32> {
+        self.0.u32(flow_attr::SEQ_DELTA)
+    }
+
+    /// Added to the acknowledgement number and to SACK edges.
+    pub fn ack_delta(&self) -> Option<u32> {
+        self.0.u32(flow_attr::ACK_DELTA)
+    }
+
+    /// Added to TSval; in ticks of the sender.
+    pub fn tsval_delta(&self) -> Option<u32> {
+        self.0.u32(flow_attr::TSVAL_DELTA)
+    }
+
+    /// Added to TSecr; in ticks of the receiver.
+    pub fn tsecr_delta(&self) -> Option<u32> {
+        self.0.u32(flow_attr::TSECR_DELTA)
+    }
+
+    /// Shift of the window field in arriving packets, as the sender announced it.
+    pub fn wscale_in(&self) -> Option<u32> {
+        self.0.u32(flow_attr::WSCALE_IN)
+    }
+
+    /// Shift of the window field in leaving packets, as this host announced it to the receiver.
+    pub fn wscale_out(&self) -> Option<u32> {
+        self.0.u32(flow_attr::WSCALE_OUT)
+    }
+
+    /// Translations and progress.
+    pub fn flags(&self) -> Option<u32> {
+        self.0.u32(flow_attr::FLAGS)
+    }
+
+    /// Sequence number, as it arrives, of the first byte carried end to end. Bytes before it
+    /// belonged to the proxy.
+    pub fn seq_origin(&self) -> Option<u32> {
+        self.0.u32(flow_attr::SEQ_ORIGIN)
+    }
+
+    /// Sequence number, as it arrives, after the highest byte or FIN seen.
+    pub fn seq_next(&self) -> Option<u32> {
+        self.0.u32(flow_attr::SEQ_NEXT)
+    }
+
+    /// Highest acknowledgement number seen, as it arrives.
+    pub fn ack_last(&self) -> Option<u32> {
+        self.0.u32(flow_attr::ACK_LAST)
+    }
+
+    /// The receiver of this flow was told this acknowledgement number before the splice; no packet
+    /// that leaves carries a lower one while draining.
+    pub fn ack_floor(&self) -> Option<u32> {
+        self.0.u32(flow_attr::ACK_FLOOR)
+    }
+
+    /// Packets translated.
+    pub fn packets(&self) -> Option<u64> {
+        self.0.uint(flow_attr::PACKETS)
+    }
+
+    /// Bytes of the stream carried end to end, each counted once; a FIN is not a byte.
+    pub fn bytes(&self) -> Option<u64> {
+        self.0.uint(flow_attr::BYTES)
+    }
+}
+
+/// Reads the `splice` attributes of a request.
+///
+/// The kernel has checked each value against the policy; `None` is an attribute that is not there.
+#[derive(Clone, Copy)]
+pub struct SpliceAttrs<'a>(Attrs<'a>);
+
+impl<'a> SpliceAttrs<'a> {
+    /// Identity, unique in the network namespace while the module is loaded; never 0.
+    pub fn id(&self) -> Option<u64> {
+        self.0.uint(splice_attr::ID)
+    }
+
+    /// File descriptor, in the caller, of the connected TCP socket toward the client.
+    pub fn client_fd(&self) -> Option<u32> {
+        self.0.u32(splice_attr::CLIENT_FD)
+    }
+
+    /// File descriptor, in the caller, of the connected TCP socket toward the server.
+    pub fn server_fd(&self) -> Option<u32> {
+        self.0.u32(splice_attr::SERVER_FD)
+    }
+
+    /// The flow from the client to the server.
+    pub fn to_server(&self) -> Option<FlowAttrs<'a>> {
+        self.0.nested(splice_attr::TO_SERVER).map(FlowAttrs)
+    }
+
+    /// The flow from the server to the client.
+    pub fn to_client(&self) -> Option<FlowAttrs<'a>> {
+        self.0.nested(splice_attr::TO_CLIENT).map(FlowAttrs)
+    }
+
+    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
+    /// never. Without the attribute the default is 15 minutes.
+    pub fn idle_timeout(&self) -> Option<u64> {
+        self.0.uint(splice_attr::IDLE_TIMEOUT)
+    }
+}
+
+/// Writes `flow` attributes into a message.
+///
+/// Each fails with `EMSGSIZE` when the message has no room left.
+pub struct FlowPut<'a, 'b>(&'a mut Put<'b>);
+
+impl<'a, 'b> FlowPut<'a, 'b> {
+    /// Writes into `put`.
+    pub fn new(put: &'a mut Put<'b>) -> Self {
+        Self(put)
+    }
+
+    /// Source address of arriving packets; 4 bytes for IPv4, 16 for IPv6.
+    pub fn saddr(&mut self, value: &[u8]) -> Result {
+        self.0.binary(flow_attr::SADDR, value)
+    }
+
+    /// Destination address of arriving packets; the family of saddr.
+    pub fn daddr(&mut self, value: &[u8]) -> Result {
+        self.0.binary(flow_attr::DADDR, value)
+    }
+
+    /// Source port of arriving packets.
+    pub fn sport(&mut self, value: u16) -> Result {
+        self.0.be16(flow_attr::SPORT, value)
+    }
+
+    /// Destination port of arriving packets.
+    pub fn dport(&mut self, value: u16) -> Result {
+        self.0.be16(flow_attr::DPORT, value)
+    }
+
+    /// Source address of leaving packets; the family of saddr.
+    pub fn new_saddr(&mut self, value: &[u8]) -> Result {
+        self.0.binary(flow_attr::NEW_SADDR, value)
+    }
+
+    /// Destination address of leaving packets; the family of saddr.
+    pub fn new_daddr(&mut self, value: &[u8]) -> Result {
+        self.0.binary(flow_attr::NEW_DADDR, value)
+    }
+
+    /// Source port of leaving packets.
+    pub fn new_sport(&mut self, value: u16) -> Result {
+        self.0.be16(flow_attr::NEW_SPORT, value)
+    }
+
+    /// Destination port of leaving packets.
+    pub fn new_dport(&mut self, value: u16) -> Result {
+        self.0.be16(flow_attr::NEW_DPORT, value)
+    }
+
+    /// Added to the sequence number.
+    pub fn seq_delta(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::SEQ_DELTA, value)
+    }
+
+    /// Added to the acknowledgement number and to SACK edges.
+    pub fn ack_delta(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::ACK_DELTA, value)
+    }
+
+    /// Added to TSval; in ticks of the sender.
+    pub fn tsval_delta(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::TSVAL_DELTA, value)
+    }
+
+    /// Added to TSecr; in ticks of the receiver.
+    pub fn tsecr_delta(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::TSECR_DELTA, value)
+    }
+
+    /// Shift of the window field in arriving packets, as the sender announced it.
+    pub fn wscale_in(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::WSCALE_IN, value)
+    }
+
+    /// Shift of the window field in leaving packets, as this host announced it to the receiver.
+    pub fn wscale_out(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::WSCALE_OUT, value)
+    }
+
+    /// Translations and progress.
+    pub fn flags(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::FLAGS, value)
+    }
+
+    /// Sequence number, as it arrives, of the first byte carried end to end. Bytes before it
+    /// belonged to the proxy.
+    pub fn seq_origin(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::SEQ_ORIGIN, value)
+    }
+
+    /// Sequence number, as it arrives, after the highest byte or FIN seen.
+    pub fn seq_next(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::SEQ_NEXT, value)
+    }
+
+    /// Highest acknowledgement number seen, as it arrives.
+    pub fn ack_last(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::ACK_LAST, value)
+    }
+
+    /// The receiver of this flow was told this acknowledgement number before the splice; no packet
+    /// that leaves carries a lower one while draining.
+    pub fn ack_floor(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::ACK_FLOOR, value)
+    }
+
+    /// Packets translated.
+    pub fn packets(&mut self, value: u64) -> Result {
+        self.0.uint(flow_attr::PACKETS, value)
+    }
+
+    /// Bytes of the stream carried end to end, each counted once; a FIN is not a byte.
+    pub fn bytes(&mut self, value: u64) -> Result {
+        self.0.uint(flow_attr::BYTES, value)
+    }
+}
+
+/// Writes `splice` attributes into a message.
+///
+/// Each fails with `EMSGSIZE` when the message has no room left.
+pub struct SplicePut<'a, 'b>(&'a mut Put<'b>);
+
+impl<'a, 'b> SplicePut<'a, 'b> {
+    /// Writes into `put`.
+    pub fn new(put: &'a mut Put<'b>) -> Self {
+        Self(put)
+    }
+
+    /// Identity, unique in the network namespace while the module is loaded; never 0.
+    pub fn id(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::ID, value)
+    }
+
+    /// The flow from the client to the server.
+    pub fn to_server(&mut self, f: impl FnOnce(&mut FlowPut<'_, '_>) -> Result) -> Result {
+        self.0
+            .nested(splice_attr::TO_SERVER, |put| f(&mut FlowPut::new(put)))
+    }
+
+    /// The flow from the server to the client.
+    pub fn to_client(&mut self, f: impl FnOnce(&mut FlowPut<'_, '_>) -> Result) -> Result {
+        self.0
+            .nested(splice_attr::TO_CLIENT, |put| f(&mut FlowPut::new(put)))
+    }
+
+    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
+    /// never. Without the attribute the default is 15 minutes.
+    pub fn idle_timeout(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::IDLE_TIMEOUT, value)
+    }
+
+    /// Where the splice stands.
+    pub fn state(&mut self, value: SpliceState) -> Result {
+        self.0.u32(splice_attr::STATE, value as u32)
+    }
+
+    /// Why the splice ended.
+    pub fn reason(&mut self, value: EndReason) -> Result {
+        self.0.u32(splice_attr::REASON, value as u32)
+    }
+
+    /// Milliseconds since the splice was made on this host.
+    pub fn age(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::AGE, value)
+    }
+
+    /// Milliseconds since the last packet in either direction.
+    pub fn idle(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::IDLE, value)
+    }
+
+    /// Bytes that were unread in the client's socket at arming and were sent to the server.
+    pub fn moved_to_server(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::MOVED_TO_SERVER, value)
+    }
+
+    /// Bytes that were unread in the server's socket at arming and were sent to the client.
+    pub fn moved_to_client(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::MOVED_TO_CLIENT, value)
+    }
+}
+
+/// Writes `stats` attributes into a message.
+///
+/// Each fails with `EMSGSIZE` when the message has no room left.
+pub struct StatsPut<'a, 'b>(&'a mut Put<'b>);
+
+impl<'a, 'b> StatsPut<'a, 'b> {
+    /// Writes into `put`.
+    pub fn new(put: &'a mut Put<'b>) -> Self {
+        Self(put)
+    }
+
+    /// Splices that exist now, tombstones not counted.
+    pub fn splices(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::SPLICES, value)
+    }
+
+    /// Ended splices that still carry or answer late packets.
+    pub fn tombstones(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::TOMBSTONES, value)
+    }
+
+    /// Splices made.
+    pub fn created(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::CREATED, value)
+    }
+
+    /// Splices ended, for any reason.
+    pub fn ended(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::ENDED, value)
+    }
+
+    /// Requests for a splice that were refused.
+    pub fn refused(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::REFUSED, value)
+    }
+
+    /// Packets translated and sent on; a GSO packet counts once.
+    pub fn translated(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::TRANSLATED, value)
+    }
+
+    /// Packets held while a splice was being armed.
+    pub fn held(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::HELD, value)
+    }
+
+    /// Acknowledgements given to a local socket that was draining.
+    pub fn drained(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DRAINED, value)
+    }
+
+    /// Packets for a cut splice that were answered with a RST.
+    pub fn answered(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::ANSWERED, value)
+    }
+
+    /// Packets dropped because too many were held.
+    pub fn drop_held(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_HELD, value)
+    }
+
+    /// Packets of a splice dropped because a header was truncated or contradicted itself.
+    pub fn drop_malformed(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_MALFORMED, value)
+    }
+
+    /// Packets dropped because their TTL or hop limit was used up.
+    pub fn drop_ttl(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_TTL, value)
+    }
+
+    /// Packets dropped because this host had no route to their new destination.
+    pub fn drop_no_route(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_NO_ROUTE, value)
+    }
+
+    /// Packets dropped because a header could not be made writable.
+    pub fn drop_no_memory(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_NO_MEMORY, value)
+    }
+
+    /// RSTs dropped because their sequence number was outside the window.
+    pub fn drop_invalid_rst(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_INVALID_RST, value)
+    }
+
+    /// Segments of a dormant local socket dropped because they belonged to the spliced range.
+    pub fn drop_local(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_LOCAL, value)
+    }
+}
+
+/// What the module does for each request.
+///
+/// Types and ranges are checked before a method is called; that an attribute is there is not.
+pub trait Handler {
+    /// Make a splice, from two connected sockets of the caller or from explicit numbers as
+    /// splice-get prints them. With sockets, bytes not read yet are moved to the other side and the
+    /// sockets are no longer usable by the caller. Answers with the splice.
+    fn splice_new(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result;
+
+    /// Get one splice, or dump all of this network namespace.
+    fn splice_get(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result;
+
+    /// `splice-get` asked for all: Get one splice, or dump all of this network namespace.
+    fn splice_get_dump(out: &mut DumpOut<'_>) -> Result;
+
+    /// Cut a live splice at once: both ends get a RST, and the local sockets disappear. Answers
+    /// with the splice as it stood.
+    fn splice_del(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result;
+
+    /// Get the counters of this network namespace.
+    fn stats_get(req: &Request<'_>) -> Result;
+}
+
+struct SpliceNewDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for SpliceNewDo<H> {
+    const CMD: u8 = CMD_SPLICE_NEW;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &SPLICE_NEW_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::splice_new(req, SpliceAttrs(req.attrs()))
+    }
+}
+
+struct SpliceGetDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for SpliceGetDo<H> {
+    const CMD: u8 = CMD_SPLICE_GET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &SPLICE_GET_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::splice_get(req, SpliceAttrs(req.attrs()))
+    }
+}
+
+struct SpliceGetDump<H>(PhantomData<H>);
+
+impl<H: Handler> Dump for SpliceGetDump<H> {
+    const CMD: u8 = CMD_SPLICE_GET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &[];
+
+    fn call(out: &mut DumpOut<'_>) -> Result {
+        H::splice_get_dump(out)
+    }
+}
+
+struct SpliceDelDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for SpliceDelDo<H> {
+    const CMD: u8 = CMD_SPLICE_DEL;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &SPLICE_DEL_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::splice_del(req, SpliceAttrs(req.attrs()))
+    }
+}
+
+struct StatsGetDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for StatsGetDo<H> {
+    const CMD: u8 = CMD_STATS_GET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &[];
+
+    fn call(req: &Request<'_>) -> Result {
+        H::stats_get(req)
+    }
+}
+
+/// The operations, in the order of their ids, answered by `H`.
+pub const fn ops<H: Handler>() -> [Op; 5] {
+    [
+        Op::doit::<SpliceNewDo<H>>(),
+        Op::doit::<SpliceGetDo<H>>(),
+        Op::dumpit::<SpliceGetDump<H>>(),
+        Op::doit::<SpliceDelDo<H>>(),
+        Op::doit::<StatsGetDo<H>>(),
+    ]
+}
