@@ -18,7 +18,11 @@ pub(crate) use put;
 pub(crate) fn write(family: &Family) -> String {
     let mut out = String::new();
     let f = &mut out;
-    put!(f, "//! Identifiers, policies and typed attributes of the `{}` generic netlink family.", family.name);
+    put!(
+        f,
+        "//! Identifiers, policies and typed attributes of the `{}` generic netlink family.",
+        family.name
+    );
     put!(f, "//!");
     f.push_str(&comment(0, "//!", &family.doc));
     put!(f, "");
@@ -47,9 +51,15 @@ pub(crate) fn write(family: &Family) -> String {
     put!(f, "use core::marker::PhantomData;");
     put!(f, "use kernel::prelude::*;");
     put!(f, "");
-    put!(f, "/// Name that user space resolves to the number of the family.");
+    put!(
+        f,
+        "/// Name that user space resolves to the number of the family."
+    );
     put!(f, "pub const FAMILY_NAME: &CStr = c\"{}\";", family.name);
-    put!(f, "/// Version of the family; the interface grows by attributes, never by this.");
+    put!(
+        f,
+        "/// Version of the family; the interface grows by attributes, never by this."
+    );
     put!(f, "pub const FAMILY_VERSION: u8 = 1;");
     put!(f, "");
     for op in &family.ops {
@@ -59,26 +69,50 @@ pub(crate) fn write(family: &Family) -> String {
     put!(f, "");
     put!(f, "/// Names of the multicast groups, by index.");
     let groups: Vec<String> = family.mcgrps.iter().map(|g| format!("c\"{g}\"")).collect();
-    put!(f, "pub const MCGRPS: [&CStr; {}] = [{}];", groups.len(), groups.join(", "));
+    put!(
+        f,
+        "pub const MCGRPS: [&CStr; {}] = [{}];",
+        groups.len(),
+        groups.join(", ")
+    );
     for (index, group) in family.mcgrps.iter().enumerate() {
         put!(f, "/// Index of the multicast group `{group}`.");
         put!(f, "pub const MCGRP_{}: u32 = {index};", upper(group));
     }
     for e in &family.enums {
         put!(f, "");
-        if e.flags { write_flags(f, e) } else { write_enum(f, e) }
+        if e.flags {
+            write_flags(f, e)
+        } else {
+            write_enum(f, e)
+        }
     }
     for set in family.sets.iter().filter(|s| s.requested || s.replied) {
         write_ids(f, set);
     }
     for set in family.sets.iter().filter(|s| s.nested_in_request) {
         put!(f, "");
-        put!(f, "/// What the kernel accepts in a nest of `{}` attributes.", set.name);
+        put!(
+            f,
+            "/// What the kernel accepts in a nest of `{}` attributes.",
+            set.name
+        );
         let all: Vec<usize> = (0..set.attrs.len()).collect();
-        write_policy(f, family, &format!("{}_POLICY", upper(&set.name)), set, &all);
+        write_policy(
+            f,
+            family,
+            &format!("{}_POLICY", upper(&set.name)),
+            set,
+            &all,
+        );
     }
     for op in &family.ops {
-        if let OpKind::Command { set, doit: Some(doit), .. } = &op.kind {
+        if let OpKind::Command {
+            set,
+            doit: Some(doit),
+            ..
+        } = &op.kind
+        {
             if !doit.request.is_empty() {
                 put!(f, "");
                 put!(f, "/// What the kernel accepts in a `{}` request.", op.name);
@@ -103,22 +137,38 @@ pub(crate) fn write(family: &Family) -> String {
 
 fn write_enum(f: &mut String, e: &Enum) {
     let name = camel(&e.name);
-    f.push_str(&comment(0, "///", &doc_or(&e.doc, &format!("Values of `{}`.", e.name))));
+    f.push_str(&comment(
+        0,
+        "///",
+        &doc_or(&e.doc, &format!("Values of `{}`.", e.name)),
+    ));
     put!(f, "#[derive(Clone, Copy, Debug, PartialEq, Eq)]");
     put!(f, "#[repr(u32)]");
     put!(f, "pub enum {name} {{");
     for entry in &e.entries {
-        f.push_str(&comment(4, "///", &doc_or(&entry.doc, &format!("`{}`.", entry.name))));
+        f.push_str(&comment(
+            4,
+            "///",
+            &doc_or(&entry.doc, &format!("`{}`.", entry.name)),
+        ));
         put!(f, "    {} = {},", camel(&entry.name), entry.value);
     }
     put!(f, "}}");
     put!(f, "");
     put!(f, "impl {name} {{");
     put!(f, "    /// The value with this number, if there is one.");
-    put!(f, "    pub const fn from_u32(value: u32) -> Option<Self> {{");
+    put!(
+        f,
+        "    pub const fn from_u32(value: u32) -> Option<Self> {{"
+    );
     put!(f, "        match value {{");
     for entry in &e.entries {
-        put!(f, "            {} => Some(Self::{}),", entry.value, camel(&entry.name));
+        put!(
+            f,
+            "            {} => Some(Self::{}),",
+            entry.value,
+            camel(&entry.name)
+        );
     }
     put!(f, "            _ => None,");
     put!(f, "        }}");
@@ -127,11 +177,24 @@ fn write_enum(f: &mut String, e: &Enum) {
 }
 
 fn write_flags(f: &mut String, e: &Enum) {
-    f.push_str(&comment(0, "///", &doc_or(&e.doc, &format!("Bits of `{}`.", e.name))));
+    f.push_str(&comment(
+        0,
+        "///",
+        &doc_or(&e.doc, &format!("Bits of `{}`.", e.name)),
+    ));
     put!(f, "pub mod {} {{", snake(&e.name));
     for entry in &e.entries {
-        f.push_str(&comment(4, "///", &doc_or(&entry.doc, &format!("`{}`.", entry.name))));
-        put!(f, "    pub const {}: u32 = 1 << {};", upper(&entry.name), entry.value);
+        f.push_str(&comment(
+            4,
+            "///",
+            &doc_or(&entry.doc, &format!("`{}`.", entry.name)),
+        ));
+        put!(
+            f,
+            "    pub const {}: u32 = 1 << {};",
+            upper(&entry.name),
+            entry.value
+        );
     }
     put!(f, "}}");
 }
@@ -141,7 +204,11 @@ fn write_ids(f: &mut String, set: &Set) {
     put!(f, "/// Attribute ids of `{}`.", set.name);
     put!(f, "pub mod {}_attr {{", snake(&set.name));
     for attr in &set.attrs {
-        f.push_str(&comment(4, "///", &doc_or(&attr.doc, &format!("`{}`.", attr.name))));
+        f.push_str(&comment(
+            4,
+            "///",
+            &doc_or(&attr.doc, &format!("`{}`.", attr.name)),
+        ));
         put!(f, "    pub const {}: u16 = {};", upper(&attr.name), attr.id);
     }
     put!(f, "}}");
@@ -169,7 +236,11 @@ fn write_policy(f: &mut String, family: &Family, name: &str, set: &Set, allowed:
                 format!("nested(&{}_POLICY)", upper(&family.sets[index].name))
             }
         };
-        put!(f, "    policy[{} as usize] = Policy::{value};", id_path(set, attr));
+        put!(
+            f,
+            "    policy[{} as usize] = Policy::{value};",
+            id_path(set, attr)
+        );
     }
     put!(f, "    policy");
     put!(f, "}};");
@@ -184,7 +255,10 @@ fn write_reader(f: &mut String, family: &Family, set: &Set) {
     put!(f, "");
     put!(f, "/// Reads the `{}` attributes of a request.", set.name);
     put!(f, "///");
-    put!(f, "/// The kernel has checked each value against the policy; `None` is an attribute that is not there.");
+    put!(
+        f,
+        "/// The kernel has checked each value against the policy; `None` is an attribute that is not there."
+    );
     put!(f, "#[derive(Clone, Copy)]");
     put!(f, "pub struct {name}<'a>(Attrs<'a>);");
     put!(f, "");
@@ -194,7 +268,11 @@ fn write_reader(f: &mut String, family: &Family, set: &Set) {
         if !std::mem::take(&mut first) {
             put!(f, "");
         }
-        f.push_str(&comment(4, "///", &doc_or(&attr.doc, &format!("`{}`.", attr.name))));
+        f.push_str(&comment(
+            4,
+            "///",
+            &doc_or(&attr.doc, &format!("`{}`.", attr.name)),
+        ));
         let id = id_path(set, attr);
         let (result, body) = match attr.kind {
             Kind::U32 { .. } | Kind::Flags { .. } => ("u32".into(), format!("self.0.u32({id})")),
@@ -212,7 +290,11 @@ fn write_reader(f: &mut String, family: &Family, set: &Set) {
                 (format!("{result}<'a>"), body)
             }
         };
-        put!(f, "    pub fn {}(&self) -> Option<{result}> {{", snake(&attr.name));
+        put!(
+            f,
+            "    pub fn {}(&self) -> Option<{result}> {{",
+            snake(&attr.name)
+        );
         put!(f, "        {body}");
         put!(f, "    }}");
     }
@@ -224,7 +306,10 @@ fn write_writer(f: &mut String, family: &Family, set: &Set) {
     put!(f, "");
     put!(f, "/// Writes `{}` attributes into a message.", set.name);
     put!(f, "///");
-    put!(f, "/// Each fails with `EMSGSIZE` when the message has no room left.");
+    put!(
+        f,
+        "/// Each fails with `EMSGSIZE` when the message has no room left."
+    );
     put!(f, "pub struct {name}<'a, 'b>(&'a mut Put<'b>);");
     put!(f, "");
     put!(f, "impl<'a, 'b> {name}<'a, 'b> {{");
@@ -234,26 +319,40 @@ fn write_writer(f: &mut String, family: &Family, set: &Set) {
     put!(f, "    }}");
     for attr in set.attrs.iter().filter(|a| a.replied) {
         put!(f, "");
-        f.push_str(&comment(4, "///", &doc_or(&attr.doc, &format!("`{}`.", attr.name))));
+        f.push_str(&comment(
+            4,
+            "///",
+            &doc_or(&attr.doc, &format!("`{}`.", attr.name)),
+        ));
         let id = id_path(set, attr);
         let method = snake(&attr.name);
         let (kind, body) = match attr.kind {
             Kind::U32 { .. } | Kind::Flags { .. } => ("u32".into(), format!("u32({id}, value)")),
-            Kind::Enum { index } => {
-                (camel(&family.enums[index].name), format!("u32({id}, value as u32)"))
-            }
+            Kind::Enum { index } => (
+                camel(&family.enums[index].name),
+                format!("u32({id}, value as u32)"),
+            ),
             Kind::Be16 => ("u16".into(), format!("be16({id}, value)")),
             Kind::Uint => ("u64".into(), format!("uint({id}, value)")),
             Kind::Address { .. } => ("&[u8]".into(), format!("binary({id}, value)")),
             Kind::Nest { index } => {
                 let inner = format!("{}Put", camel(&family.sets[index].name));
-                put!(f, "    pub fn {method}(&mut self, f: impl FnOnce(&mut {inner}<'_, '_>) -> Result) -> Result {{");
-                put!(f, "        self.0.nested({id}, |put| f(&mut {inner}::new(put)))");
+                put!(
+                    f,
+                    "    pub fn {method}(&mut self, f: impl FnOnce(&mut {inner}<'_, '_>) -> Result) -> Result {{"
+                );
+                put!(
+                    f,
+                    "        self.0.nested({id}, |put| f(&mut {inner}::new(put)))"
+                );
                 put!(f, "    }}");
                 continue;
             }
         };
-        put!(f, "    pub fn {method}(&mut self, value: {kind}) -> Result {{");
+        put!(
+            f,
+            "    pub fn {method}(&mut self, value: {kind}) -> Result {{"
+        );
         put!(f, "        self.0.{body}");
         put!(f, "    }}");
     }
@@ -264,36 +363,68 @@ fn write_handler(f: &mut String, family: &Family) {
     put!(f, "");
     put!(f, "/// What the module does for each request.");
     put!(f, "///");
-    put!(f, "/// Types and ranges are checked before a method is called; that an attribute is there is not.");
+    put!(
+        f,
+        "/// Types and ranges are checked before a method is called; that an attribute is there is not."
+    );
     put!(f, "pub trait Handler {{");
     let mut first = true;
     for op in &family.ops {
-        let OpKind::Command { set, doit, dump, .. } = &op.kind else { continue };
+        let OpKind::Command {
+            set, doit, dump, ..
+        } = &op.kind
+        else {
+            continue;
+        };
         if let Some(doit) = doit {
             if !std::mem::take(&mut first) {
                 put!(f, "");
             }
             f.push_str(&comment(4, "///", &op.doc));
             if doit.request.is_empty() {
-                put!(f, "    fn {}(req: &Request<'_>) -> Result;", snake(&op.name));
+                put!(
+                    f,
+                    "    fn {}(req: &Request<'_>) -> Result;",
+                    snake(&op.name)
+                );
             } else {
                 let set = camel(&family.sets[*set].name);
-                put!(f, "    fn {}(req: &Request<'_>, attrs: {set}Attrs<'_>) -> Result;", snake(&op.name));
+                put!(
+                    f,
+                    "    fn {}(req: &Request<'_>, attrs: {set}Attrs<'_>) -> Result;",
+                    snake(&op.name)
+                );
             }
         }
         if dump.is_some() {
             if !std::mem::take(&mut first) {
                 put!(f, "");
             }
-            f.push_str(&comment(4, "///", &format!("`{}` asked for all: {}", op.name, op.doc)));
-            put!(f, "    fn {}_dump(out: &mut DumpOut<'_>) -> Result;", snake(&op.name));
+            f.push_str(&comment(
+                4,
+                "///",
+                &format!("`{}` asked for all: {}", op.name, op.doc),
+            ));
+            put!(
+                f,
+                "    fn {}_dump(out: &mut DumpOut<'_>) -> Result;",
+                snake(&op.name)
+            );
         }
     }
     put!(f, "}}");
 }
 
 fn write_adaptors(f: &mut String, family: &Family, op: &Op) {
-    let OpKind::Command { set, admin, doit, dump } = &op.kind else { return };
+    let OpKind::Command {
+        set,
+        admin,
+        doit,
+        dump,
+    } = &op.kind
+    else {
+        return;
+    };
     let method = snake(&op.name);
     if let Some(doit) = doit {
         let name = format!("{}Do", camel(&op.name));
@@ -302,7 +433,10 @@ fn write_adaptors(f: &mut String, family: &Family, op: &Op) {
             ("&[]".to_string(), format!("H::{method}(req)"))
         } else {
             let set = camel(&family.sets[*set].name);
-            (format!("&{}_POLICY", upper(&op.name)), format!("H::{method}(req, {set}Attrs(req.attrs()))"))
+            (
+                format!("&{}_POLICY", upper(&op.name)),
+                format!("H::{method}(req, {set}Attrs(req.attrs()))"),
+            )
         };
         put!(f, "");
         put!(f, "struct {name}<H>(PhantomData<H>);");
@@ -348,8 +482,15 @@ fn write_ops(f: &mut String, family: &Family) {
         }
     }
     put!(f, "");
-    put!(f, "/// The operations, in the order of their ids, answered by `H`.");
-    put!(f, "pub const fn ops<H: Handler>() -> [Op; {}] {{", ops.len());
+    put!(
+        f,
+        "/// The operations, in the order of their ids, answered by `H`."
+    );
+    put!(
+        f,
+        "pub const fn ops<H: Handler>() -> [Op; {}] {{",
+        ops.len()
+    );
     put!(f, "    [");
     for op in &ops {
         put!(f, "        {op},");

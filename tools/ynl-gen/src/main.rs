@@ -9,6 +9,7 @@ mod kernel;
 mod model;
 mod spec;
 mod text;
+mod user;
 
 use clap::Parser;
 use model::Family;
@@ -32,6 +33,9 @@ struct Args {
     /// Kernel side, in Rust.
     #[arg(long, default_value = "rust/netlink_gen.rs")]
     kernel: PathBuf,
+    /// User side, in Rust.
+    #[arg(long, default_value = "tools/tcp_splice-netlink/src/gen.rs")]
+    user: PathBuf,
 }
 
 /// How the lines of an output's header look.
@@ -91,17 +95,23 @@ fn first_difference(old: &str, new: &str) -> Option<usize> {
 }
 
 fn outputs(args: &Args) -> Result<Vec<Output<'_>>, String> {
-    let yaml = std::fs::read_to_string(&args.spec)
-        .map_err(|e| format!("{}: {e}", args.spec.display()))?;
+    let yaml =
+        std::fs::read_to_string(&args.spec).map_err(|e| format!("{}: {e}", args.spec.display()))?;
     let family = Family::parse(&yaml).map_err(|e| format!("{}: {e}", args.spec.display()))?;
     let rust = |edition, body: String| {
         let text = header(Comment::Rust, &args.spec) + &body;
         rustfmt(edition, &text).map_err(|e| e.to_string())
     };
-    Ok(vec![Output {
-        path: &args.kernel,
-        text: rust("2021", kernel::write(&family))?,
-    }])
+    Ok(vec![
+        Output {
+            path: &args.kernel,
+            text: rust("2021", kernel::write(&family))?,
+        },
+        Output {
+            path: &args.user,
+            text: rust("2024", user::write(&family))?,
+        },
+    ])
 }
 
 fn run(args: &Args) -> Result<bool, String> {

@@ -206,12 +206,7 @@ impl Family {
             .map(|set| resolve_set(set, &enums, &set_names))
             .collect::<Result<Vec<_>>>()?;
 
-        let mcgrps: Vec<String> = spec
-            .mcast_groups
-            .list
-            .into_iter()
-            .map(|g| g.name)
-            .collect();
+        let mcgrps: Vec<String> = spec.mcast_groups.list.into_iter().map(|g| g.name).collect();
         check_unique("mcast-groups", mcgrps.iter().map(String::as_str))?;
 
         check_unique(
@@ -302,7 +297,7 @@ impl Family {
         self.enums[index]
             .entries
             .iter()
-            .fold(0, |mask, entry| mask | 1 << entry.value)
+            .fold(0, |mask, entry| mask | (1 << entry.value))
     }
 }
 

@@ -96,6 +96,9 @@ mod tests {
             wrap("one\n\ntwo toooolong\n", 5),
             ["one", "", "two", "toooolong"]
         );
-        assert_eq!(comment(4, "///", "x\n\ny"), "    /// x\n    ///\n    /// y\n");
+        assert_eq!(
+            comment(4, "///", "x\n\ny"),
+            "    /// x\n    ///\n    /// y\n"
+        );
     }
 }

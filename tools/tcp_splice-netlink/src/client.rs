@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making, reading and cutting splices.
+
+use crate::error::Error;
+use crate::generated::{
+    Flow, Splice, SpliceDelRequest, SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest,
+    Stats, StatsGetRequest,
+};
+use crate::socket::{self, Exchange};
+use netlink_sys::Socket;
+use std::os::fd::RawFd;
+
+/// What a new splice is made from: two sockets, or two flows of explicit numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpliceNew {
+    /// The connected TCP socket toward the client.
+    ///
+    /// The kernel takes the connection; the caller still owns the descriptor and closes it.
+    pub client_fd: Option<RawFd>,
+    /// The connected TCP socket toward the server.
+    pub server_fd: Option<RawFd>,
+    /// The flow from the client to the server.
+    pub to_server: Option<Flow>,
+    /// The flow from the server to the client.
+    pub to_client: Option<Flow>,
+    /// Milliseconds without a packet after which the splice is cut; 0 is never, `None` the
+    /// kernel's default.
+    pub idle_timeout: Option<u64>,
+}
+
+impl From<Splice> for SpliceNew {
+    /// The splice again, as another host or a later boot can make it: its numbers alone, without
+    /// its identity and its history.
+    fn from(splice: Splice) -> Self {
+        SpliceNew {
+            client_fd: None,
+            server_fd: None,
+            to_server: splice.to_server,
+            to_client: splice.to_client,
+            idle_timeout: splice.idle_timeout,
+        }
+    }
+}
+
+/// A connection to the kernel's splices of one network namespace.
+///
+/// Each method waits for the kernel's answer, which it gives at once.
+#[derive(Debug)]
+pub struct Client {
+    exchange: Exchange<Socket>,
+    family: u16,
+}
+
+impl Client {
+    /// Connects to the kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLoaded`] when the module is not there and the kernel could not load it.
+    pub fn open() -> Result<Client, Error> {
+        let mut exchange = Exchange::new(socket::open()?);
+        let family = exchange.resolve()?.id;
+        Ok(Client { exchange, family })
+    }
+
+    /// Makes a splice, and returns it with its identity.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`]: `EBADF` and `ENOTSOCK` for a descriptor, `EINVAL` for numbers that
+    /// contradict themselves, `EEXIST` when a flow is in another splice, among others.
+    pub fn splice_new(&mut self, new: &SpliceNew) -> Result<Splice, Error> {
+        // A negative descriptor becomes one that is never open, and the kernel says so.
+        let fd = |fd: RawFd| fd as u32;
+        self.exchange.call(
+            self.family,
+            &SpliceNewRequest {
+                client_fd: new.client_fd.map(fd),
+                server_fd: new.server_fd.map(fd),
+                to_server: new.to_server.as_ref(),
+                to_client: new.to_client.as_ref(),
+                idle_timeout: new.idle_timeout,
+            },
+        )
+    }
+
+    /// The splice with this identity.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none.
+    pub fn splice_get(&mut self, id: u64) -> Result<Splice, Error> {
+        self.exchange
+            .call(self.family, &SpliceGetRequest { id: Some(id) })
+    }
+
+    /// All splices, in no order.
+    ///
+    /// A list that changed while it was read is read again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] when it changed each time.
+    pub fn splices(&mut self) -> Result<Vec<Splice>, Error> {
+        self.exchange.dump(self.family, &SpliceGetDumpRequest)
+    }
+
+    /// Cuts a splice at once, and returns it as it stood.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none.
+    pub fn splice_del(&mut self, id: u64) -> Result<Splice, Error> {
+        self.exchange
+            .call(self.family, &SpliceDelRequest { id: Some(id) })
+    }
+
+    /// The counters of the network namespace.
+    pub fn stats(&mut self) -> Result<Stats, Error> {
+        self.exchange.call(self.family, &StatsGetRequest)
+    }
+
+    /// What the kernel remarked on the last request that succeeded.
+    pub fn warning(&self) -> Option<&str> {
+        self.exchange.warning.as_deref()
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hearing of splices as they begin and end.
+
+use crate::attr::Malformed;
+use crate::error::Error;
+use crate::generated::{CMD_SPLICE_END_NTF, CMD_SPLICE_NEW_NTF, MCGRP_EVENTS, Splice};
+use crate::message::{Message, Messages};
+use crate::socket::{self, Exchange, Transport};
+use netlink_sys::Socket;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+/// Something that happened to a splice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A splice was made.
+    New(Splice),
+    /// A splice ended; its reason and its byte counts are final.
+    End(Splice),
+    /// Events were lost because they came faster than they were read: list the splices again.
+    Lost,
+}
+
+/// A subscription to the events of one network namespace.
+///
+/// Its descriptor becomes readable when there are events, so that it can stand in a poll loop (in
+/// tokio: `AsyncFd::new(events)`, and [`Events::try_next`] until it returns `None`).
+#[derive(Debug)]
+pub struct Events {
+    socket: Socket,
+    family: u16,
+    queue: VecDeque<Event>,
+}
+
+impl Events {
+    /// Subscribes; what happens from now on is told.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLoaded`] when the module is not there and the kernel could not load it.
+    pub fn open() -> Result<Events, Error> {
+        let mut exchange = Exchange::new(socket::open()?);
+        let family = exchange.resolve()?;
+        let socket = exchange.into_transport();
+        let (_, group) = family
+            .groups
+            .iter()
+            .find(|(name, _)| name == MCGRP_EVENTS)
+            .ok_or(Malformed("the family has no group for events"))?;
+        socket.add_membership(*group)?;
+        socket.set_non_blocking(true)?;
+        Ok(Events {
+            socket,
+            family: family.id,
+            queue: VecDeque::new(),
+        })
+    }
+
+    /// Waits for the next event.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could not report an error and go on"
+    )]
+    pub fn next(&mut self) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(event);
+            }
+            match poll(&mut [PollFd::new(&*self, PollFlags::IN)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(Error::Io(e.into())),
+            }
+        }
+    }
+
+    /// The next event, if there is one already.
+    pub fn try_next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return Ok(Some(event));
+            }
+            match Transport::recv(&mut self.socket) {
+                Ok(datagram) => decode_datagram(&datagram, self.family, &mut self.queue)?,
+                Err(e) => match Errno::from_io_error(&e) {
+                    Some(Errno::AGAIN) => return Ok(None),
+                    Some(Errno::NOBUFS) => return Ok(Some(Event::Lost)),
+                    _ => return Err(e.into()),
+                },
+            }
+        }
+    }
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Events {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+fn decode_datagram(
+    datagram: &[u8],
+    family: u16,
+    queue: &mut VecDeque<Event>,
+) -> Result<(), Malformed> {
+    for message in Messages(datagram) {
+        let message = message?;
+        if message.kind == family {
+            queue.extend(decode(&message)?);
+        }
+    }
+    Ok(())
+}
+
+/// The event of a message, unless only a newer library knows it.
+fn decode(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
+    Ok(match message.cmd()? {
+        CMD_SPLICE_NEW_NTF => Some(Event::New(Splice::decode(message.attrs())?)),
+        CMD_SPLICE_END_NTF => Some(Event::End(Splice::decode(message.attrs())?)),
+        _ => None,
+    })
+}

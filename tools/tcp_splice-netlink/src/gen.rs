@@ -1,0 +1,927 @@
+// SPDX-License-Identifier: GPL-2.0
+// Do not edit directly, auto-generated from:
+//	Documentation/netlink/specs/tcp_splice.yaml
+// To regenerate run, from the top of the tree: cargo run --manifest-path tools/Cargo.toml -p ynl-gen
+
+//! Types and messages of the `tcp-splice` generic netlink family.
+
+use crate::attr::{Attrs, Field, Malformed, Set, Writer};
+use crate::message::Request;
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::{BitOr, BitOrAssign};
+use std::str::FromStr;
+
+/// Name that the kernel resolves to the number of the family.
+pub const FAMILY_NAME: &str = "tcp-splice";
+/// Name of the multicast group `events`.
+pub(crate) const MCGRP_EVENTS: &str = "events";
+/// A splice was made.
+pub(crate) const CMD_SPLICE_NEW_NTF: u8 = 4;
+/// A splice ended; reason and byte counts are final.
+pub(crate) const CMD_SPLICE_END_NTF: u8 = 5;
+
+/// Where a splice stands in its life.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpliceState {
+    /// Being set up; packets are held until the numbers are known.
+    Arming,
+    /// Carrying data end to end, while a local socket still retransmits bytes that the proxy had
+    /// sent before and that are not acknowledged.
+    Draining,
+    /// Carrying data end to end; header edits only.
+    Established,
+    /// A FIN was seen in at least one direction.
+    Closing,
+    /// Ended; late packets are still carried or answered until the entry is removed.
+    Tombstone,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl SpliceState {
+    /// Every value that has a name.
+    pub const ALL: [Self; 5] = [
+        Self::Arming,
+        Self::Draining,
+        Self::Established,
+        Self::Closing,
+        Self::Tombstone,
+    ];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Arming => "arming",
+            Self::Draining => "draining",
+            Self::Established => "established",
+            Self::Closing => "closing",
+            Self::Tombstone => "tombstone",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Arming,
+            1 => Self::Draining,
+            2 => Self::Established,
+            3 => Self::Closing,
+            4 => Self::Tombstone,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Arming => 0,
+            Self::Draining => 1,
+            Self::Established => 2,
+            Self::Closing => 3,
+            Self::Tombstone => 4,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for SpliceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for SpliceState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no splice-state"))
+    }
+}
+
+impl Serialize for SpliceState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SpliceState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// Why a splice ended.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// It has not ended.
+    None,
+    /// Both directions were closed with a FIN and acknowledged.
+    Fin,
+    /// The client sent a valid RST.
+    ResetByClient,
+    /// The server sent a valid RST.
+    ResetByServer,
+    /// An operator deleted it; both ends got a RST.
+    Deleted,
+    /// No packet for longer than its idle timeout; both ends got a RST.
+    Idle,
+    /// A new connection re-used the same addresses and ports.
+    Replaced,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl EndReason {
+    /// Every value that has a name.
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Fin,
+        Self::ResetByClient,
+        Self::ResetByServer,
+        Self::Deleted,
+        Self::Idle,
+        Self::Replaced,
+    ];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::None => "none",
+            Self::Fin => "fin",
+            Self::ResetByClient => "reset-by-client",
+            Self::ResetByServer => "reset-by-server",
+            Self::Deleted => "deleted",
+            Self::Idle => "idle",
+            Self::Replaced => "replaced",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::None,
+            1 => Self::Fin,
+            2 => Self::ResetByClient,
+            3 => Self::ResetByServer,
+            4 => Self::Deleted,
+            5 => Self::Idle,
+            6 => Self::Replaced,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Fin => 1,
+            Self::ResetByClient => 2,
+            Self::ResetByServer => 3,
+            Self::Deleted => 4,
+            Self::Idle => 5,
+            Self::Replaced => 6,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for EndReason {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no end-reason"))
+    }
+}
+
+impl Serialize for EndReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EndReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// Which translations a flow does, and how far its direction has come.
+///
+/// In text it is a list of names; a bit without a name is `bit-N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowFlags(pub u32);
+
+impl FlowFlags {
+    /// Both connections use RFC 7323 timestamps; TSval and TSecr are translated.
+    pub const TIMESTAMPS: Self = Self(1 << 0);
+    /// Both connections use RFC 2018 selective acknowledgement; SACK edges are translated.
+    pub const SACK: Self = Self(1 << 1);
+    /// The local socket toward this flow's sender still has unacknowledged bytes, so
+    /// acknowledgements are raised to ack-floor when they fall below it.
+    pub const DRAINING: Self = Self(1 << 2);
+    /// The sender of this flow sent a FIN; seq-next counts it.
+    pub const FIN_SEEN: Self = Self(1 << 3);
+    /// The receiver acknowledged that FIN.
+    pub const FIN_ACKED: Self = Self(1 << 4);
+
+    /// Every bit that has a name, with its name.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::TIMESTAMPS, "timestamps"),
+        (Self::SACK, "sack"),
+        (Self::DRAINING, "draining"),
+        (Self::FIN_SEEN, "fin-seen"),
+        (Self::FIN_ACKED, "fin-acked"),
+    ];
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of the bits that are set, lowest first.
+    pub fn names(self) -> Vec<String> {
+        (0..u32::BITS)
+            .map(|bit| (bit, Self(1 << bit)))
+            .filter(|(_, flag)| self.contains(*flag))
+            .map(|(bit, flag)| {
+                let known = Self::ALL.iter().find(|(known, _)| *known == flag);
+                known.map_or_else(|| format!("bit-{bit}"), |(_, name)| (*name).to_string())
+            })
+            .collect()
+    }
+}
+
+impl BitOr for FlowFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for FlowFlags {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl FromStr for FlowFlags {
+    type Err = String;
+
+    /// Reads the name of one bit.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((flag, _)) = Self::ALL.iter().find(|(_, name)| *name == text) {
+            return Ok(*flag);
+        }
+        text.strip_prefix("bit-")
+            .and_then(|bit| bit.parse().ok())
+            .and_then(|bit| 1u32.checked_shl(bit))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no flow-flags"))
+    }
+}
+
+impl Serialize for FlowFlags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.names();
+        let mut list = serializer.serialize_seq(Some(names.len()))?;
+        for name in &names {
+            list.serialize_element(name)?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for FlowFlags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut flags = Self::default();
+        for name in Vec::<String>::deserialize(deserializer)? {
+            flags |= name.parse().map_err(de::Error::custom)?;
+        }
+        Ok(flags)
+    }
+}
+
+/// One direction of a splice, as it arrives at this host and as it leaves.
+///
+/// `None` is an attribute that is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Flow {
+    /// Source address of arriving packets; 4 bytes for IPv4, 16 for IPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saddr: Option<IpAddr>,
+    /// Destination address of arriving packets; the family of saddr.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daddr: Option<IpAddr>,
+    /// Source port of arriving packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sport: Option<u16>,
+    /// Destination port of arriving packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dport: Option<u16>,
+    /// Source address of leaving packets; the family of saddr.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_saddr: Option<IpAddr>,
+    /// Destination address of leaving packets; the family of saddr.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_daddr: Option<IpAddr>,
+    /// Source port of leaving packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_sport: Option<u16>,
+    /// Destination port of leaving packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_dport: Option<u16>,
+    /// Added to the sequence number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq_delta: Option<u32>,
+    /// Added to the acknowledgement number and to SACK edges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack_delta: Option<u32>,
+    /// Added to TSval; in ticks of the sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsval_delta: Option<u32>,
+    /// Added to TSecr; in ticks of the receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsecr_delta: Option<u32>,
+    /// Shift of the window field in arriving packets, as the sender announced it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wscale_in: Option<u32>,
+    /// Shift of the window field in leaving packets, as this host announced it to the receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wscale_out: Option<u32>,
+    /// Translations and progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<FlowFlags>,
+    /// Sequence number, as it arrives, of the first byte carried end to end. Bytes before it
+    /// belonged to the proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq_origin: Option<u32>,
+    /// Sequence number, as it arrives, after the highest byte or FIN seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq_next: Option<u32>,
+    /// Highest acknowledgement number seen, as it arrives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack_last: Option<u32>,
+    /// The receiver of this flow was told this acknowledgement number before the splice; no packet
+    /// that leaves carries a lower one while draining.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ack_floor: Option<u32>,
+    /// Packets translated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<u64>,
+    /// Bytes of the stream carried end to end, each counted once; a FIN is not a byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+impl Flow {
+    /// Reads the attributes; those that a newer kernel has are passed over.
+    pub(crate) fn decode(attrs: Attrs<'_>) -> Result<Self, Malformed> {
+        let mut this = Self::default();
+        for attr in attrs {
+            let attr = attr?;
+            match attr.id() {
+                1 => this.saddr = Some(attr.address()?),
+                2 => this.daddr = Some(attr.address()?),
+                3 => this.sport = Some(attr.be16()?),
+                4 => this.dport = Some(attr.be16()?),
+                5 => this.new_saddr = Some(attr.address()?),
+                6 => this.new_daddr = Some(attr.address()?),
+                7 => this.new_sport = Some(attr.be16()?),
+                8 => this.new_dport = Some(attr.be16()?),
+                9 => this.seq_delta = Some(attr.u32()?),
+                10 => this.ack_delta = Some(attr.u32()?),
+                11 => this.tsval_delta = Some(attr.u32()?),
+                12 => this.tsecr_delta = Some(attr.u32()?),
+                13 => this.wscale_in = Some(attr.u32()?),
+                14 => this.wscale_out = Some(attr.u32()?),
+                15 => this.flags = Some(FlowFlags(attr.u32()?)),
+                16 => this.seq_origin = Some(attr.u32()?),
+                17 => this.seq_next = Some(attr.u32()?),
+                18 => this.ack_last = Some(attr.u32()?),
+                19 => this.ack_floor = Some(attr.u32()?),
+                20 => this.packets = Some(attr.uint()?),
+                21 => this.bytes = Some(attr.uint()?),
+                _ => {}
+            }
+        }
+        Ok(this)
+    }
+}
+
+impl Flow {
+    /// Writes the attributes that are there.
+    pub(crate) fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.saddr {
+            out.address(1, value);
+        }
+        if let Some(value) = self.daddr {
+            out.address(2, value);
+        }
+        if let Some(value) = self.sport {
+            out.be16(3, value);
+        }
+        if let Some(value) = self.dport {
+            out.be16(4, value);
+        }
+        if let Some(value) = self.new_saddr {
+            out.address(5, value);
+        }
+        if let Some(value) = self.new_daddr {
+            out.address(6, value);
+        }
+        if let Some(value) = self.new_sport {
+            out.be16(7, value);
+        }
+        if let Some(value) = self.new_dport {
+            out.be16(8, value);
+        }
+        if let Some(value) = self.seq_delta {
+            out.u32(9, value);
+        }
+        if let Some(value) = self.ack_delta {
+            out.u32(10, value);
+        }
+        if let Some(value) = self.tsval_delta {
+            out.u32(11, value);
+        }
+        if let Some(value) = self.tsecr_delta {
+            out.u32(12, value);
+        }
+        if let Some(value) = self.wscale_in {
+            out.u32(13, value);
+        }
+        if let Some(value) = self.wscale_out {
+            out.u32(14, value);
+        }
+        if let Some(value) = self.flags {
+            out.u32(15, value.0);
+        }
+        if let Some(value) = self.seq_origin {
+            out.u32(16, value);
+        }
+        if let Some(value) = self.seq_next {
+            out.u32(17, value);
+        }
+        if let Some(value) = self.ack_last {
+            out.u32(18, value);
+        }
+        if let Some(value) = self.ack_floor {
+            out.u32(19, value);
+        }
+        if let Some(value) = self.packets {
+            out.uint(20, value);
+        }
+        if let Some(value) = self.bytes {
+            out.uint(21, value);
+        }
+    }
+}
+
+/// Two flows that are each other's reverse.
+///
+/// `None` is an attribute that is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Splice {
+    /// Identity, unique in the network namespace while the module is loaded; never 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// The flow from the client to the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_server: Option<Flow>,
+    /// The flow from the server to the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_client: Option<Flow>,
+    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
+    /// never. Without the attribute the default is 15 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<u64>,
+    /// Where the splice stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<SpliceState>,
+    /// Why the splice ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<EndReason>,
+    /// Milliseconds since the splice was made on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<u64>,
+    /// Milliseconds since the last packet in either direction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u64>,
+    /// Bytes that were unread in the client's socket at arming and were sent to the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_to_server: Option<u64>,
+    /// Bytes that were unread in the server's socket at arming and were sent to the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_to_client: Option<u64>,
+}
+
+impl Splice {
+    /// Reads the attributes; those that a newer kernel has are passed over.
+    pub(crate) fn decode(attrs: Attrs<'_>) -> Result<Self, Malformed> {
+        let mut this = Self::default();
+        for attr in attrs {
+            let attr = attr?;
+            match attr.id() {
+                1 => this.id = Some(attr.uint()?),
+                4 => this.to_server = Some(Flow::decode(attr.nested())?),
+                5 => this.to_client = Some(Flow::decode(attr.nested())?),
+                6 => this.idle_timeout = Some(attr.uint()?),
+                7 => this.state = Some(SpliceState::from_u32(attr.u32()?)),
+                8 => this.reason = Some(EndReason::from_u32(attr.u32()?)),
+                9 => this.age = Some(attr.uint()?),
+                10 => this.idle = Some(attr.uint()?),
+                11 => this.moved_to_server = Some(attr.uint()?),
+                12 => this.moved_to_client = Some(attr.uint()?),
+                _ => {}
+            }
+        }
+        Ok(this)
+    }
+}
+
+/// Counters of one network namespace since the module was loaded or the namespace was made.
+///
+/// `None` is an attribute that is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Stats {
+    /// Splices that exist now, tombstones not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splices: Option<u64>,
+    /// Ended splices that still carry or answer late packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tombstones: Option<u64>,
+    /// Splices made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<u64>,
+    /// Splices ended, for any reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<u64>,
+    /// Requests for a splice that were refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
+    /// Packets translated and sent on; a GSO packet counts once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub translated: Option<u64>,
+    /// Packets held while a splice was being armed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<u64>,
+    /// Acknowledgements given to a local socket that was draining.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drained: Option<u64>,
+    /// Packets for a cut splice that were answered with a RST.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered: Option<u64>,
+    /// Packets dropped because too many were held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_held: Option<u64>,
+    /// Packets of a splice dropped because a header was truncated or contradicted itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_malformed: Option<u64>,
+    /// Packets dropped because their TTL or hop limit was used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_ttl: Option<u64>,
+    /// Packets dropped because this host had no route to their new destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_no_route: Option<u64>,
+    /// Packets dropped because a header could not be made writable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_no_memory: Option<u64>,
+    /// RSTs dropped because their sequence number was outside the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_invalid_rst: Option<u64>,
+    /// Segments of a dormant local socket dropped because they belonged to the spliced range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_local: Option<u64>,
+}
+
+impl Stats {
+    /// Reads the attributes; those that a newer kernel has are passed over.
+    pub(crate) fn decode(attrs: Attrs<'_>) -> Result<Self, Malformed> {
+        let mut this = Self::default();
+        for attr in attrs {
+            let attr = attr?;
+            match attr.id() {
+                1 => this.splices = Some(attr.uint()?),
+                2 => this.tombstones = Some(attr.uint()?),
+                3 => this.created = Some(attr.uint()?),
+                4 => this.ended = Some(attr.uint()?),
+                5 => this.refused = Some(attr.uint()?),
+                6 => this.translated = Some(attr.uint()?),
+                7 => this.held = Some(attr.uint()?),
+                8 => this.drained = Some(attr.uint()?),
+                9 => this.answered = Some(attr.uint()?),
+                10 => this.drop_held = Some(attr.uint()?),
+                11 => this.drop_malformed = Some(attr.uint()?),
+                12 => this.drop_ttl = Some(attr.uint()?),
+                13 => this.drop_no_route = Some(attr.uint()?),
+                14 => this.drop_no_memory = Some(attr.uint()?),
+                15 => this.drop_invalid_rst = Some(attr.uint()?),
+                16 => this.drop_local = Some(attr.uint()?),
+                _ => {}
+            }
+        }
+        Ok(this)
+    }
+}
+
+/// Names of the `flow` attributes, from id 1.
+pub(crate) static FLOW: Set = Set(&[
+    Field {
+        name: "saddr",
+        nest: None,
+    },
+    Field {
+        name: "daddr",
+        nest: None,
+    },
+    Field {
+        name: "sport",
+        nest: None,
+    },
+    Field {
+        name: "dport",
+        nest: None,
+    },
+    Field {
+        name: "new-saddr",
+        nest: None,
+    },
+    Field {
+        name: "new-daddr",
+        nest: None,
+    },
+    Field {
+        name: "new-sport",
+        nest: None,
+    },
+    Field {
+        name: "new-dport",
+        nest: None,
+    },
+    Field {
+        name: "seq-delta",
+        nest: None,
+    },
+    Field {
+        name: "ack-delta",
+        nest: None,
+    },
+    Field {
+        name: "tsval-delta",
+        nest: None,
+    },
+    Field {
+        name: "tsecr-delta",
+        nest: None,
+    },
+    Field {
+        name: "wscale-in",
+        nest: None,
+    },
+    Field {
+        name: "wscale-out",
+        nest: None,
+    },
+    Field {
+        name: "flags",
+        nest: None,
+    },
+    Field {
+        name: "seq-origin",
+        nest: None,
+    },
+    Field {
+        name: "seq-next",
+        nest: None,
+    },
+    Field {
+        name: "ack-last",
+        nest: None,
+    },
+    Field {
+        name: "ack-floor",
+        nest: None,
+    },
+    Field {
+        name: "packets",
+        nest: None,
+    },
+    Field {
+        name: "bytes",
+        nest: None,
+    },
+]);
+
+/// Names of the `splice` attributes, from id 1.
+pub(crate) static SPLICE: Set = Set(&[
+    Field {
+        name: "id",
+        nest: None,
+    },
+    Field {
+        name: "client-fd",
+        nest: None,
+    },
+    Field {
+        name: "server-fd",
+        nest: None,
+    },
+    Field {
+        name: "to-server",
+        nest: Some(&FLOW),
+    },
+    Field {
+        name: "to-client",
+        nest: Some(&FLOW),
+    },
+    Field {
+        name: "idle-timeout",
+        nest: None,
+    },
+    Field {
+        name: "state",
+        nest: None,
+    },
+    Field {
+        name: "reason",
+        nest: None,
+    },
+    Field {
+        name: "age",
+        nest: None,
+    },
+    Field {
+        name: "idle",
+        nest: None,
+    },
+    Field {
+        name: "moved-to-server",
+        nest: None,
+    },
+    Field {
+        name: "moved-to-client",
+        nest: None,
+    },
+]);
+
+/// Make a splice, from two connected sockets of the caller or from explicit numbers as splice-get
+/// prints them. With sockets, bytes not read yet are moved to the other side and the sockets are no
+/// longer usable by the caller. Answers with the splice.
+#[derive(Debug, Default)]
+pub(crate) struct SpliceNewRequest<'a> {
+    /// File descriptor, in the caller, of the connected TCP socket toward the client.
+    pub(crate) client_fd: Option<u32>,
+    /// File descriptor, in the caller, of the connected TCP socket toward the server.
+    pub(crate) server_fd: Option<u32>,
+    /// The flow from the client to the server.
+    pub(crate) to_server: Option<&'a Flow>,
+    /// The flow from the server to the client.
+    pub(crate) to_client: Option<&'a Flow>,
+    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
+    /// never. Without the attribute the default is 15 minutes.
+    pub(crate) idle_timeout: Option<u64>,
+}
+
+impl Request for SpliceNewRequest<'_> {
+    const CMD: u8 = 1;
+    const ATTRS: &'static Set = &SPLICE;
+    type Reply = Splice;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.client_fd {
+            out.u32(2, value);
+        }
+        if let Some(value) = self.server_fd {
+            out.u32(3, value);
+        }
+        if let Some(value) = self.to_server {
+            out.nested(4, |out| value.encode(out));
+        }
+        if let Some(value) = self.to_client {
+            out.nested(5, |out| value.encode(out));
+        }
+        if let Some(value) = self.idle_timeout {
+            out.uint(6, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Splice, Malformed> {
+        Splice::decode(attrs)
+    }
+}
+
+/// Get one splice, or dump all of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct SpliceGetRequest {
+    /// Identity, unique in the network namespace while the module is loaded; never 0.
+    pub(crate) id: Option<u64>,
+}
+
+impl Request for SpliceGetRequest {
+    const CMD: u8 = 2;
+    const ATTRS: &'static Set = &SPLICE;
+    type Reply = Splice;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.id {
+            out.uint(1, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Splice, Malformed> {
+        Splice::decode(attrs)
+    }
+}
+
+/// Get one splice, or dump all of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct SpliceGetDumpRequest;
+
+impl Request for SpliceGetDumpRequest {
+    const CMD: u8 = 2;
+    const ATTRS: &'static Set = &SPLICE;
+    type Reply = Splice;
+
+    fn encode(&self, _out: &mut Writer) {}
+
+    fn decode(attrs: Attrs<'_>) -> Result<Splice, Malformed> {
+        Splice::decode(attrs)
+    }
+}
+
+/// Cut a live splice at once: both ends get a RST, and the local sockets disappear. Answers with
+/// the splice as it stood.
+#[derive(Debug, Default)]
+pub(crate) struct SpliceDelRequest {
+    /// Identity, unique in the network namespace while the module is loaded; never 0.
+    pub(crate) id: Option<u64>,
+}
+
+impl Request for SpliceDelRequest {
+    const CMD: u8 = 3;
+    const ATTRS: &'static Set = &SPLICE;
+    type Reply = Splice;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.id {
+            out.uint(1, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Splice, Malformed> {
+        Splice::decode(attrs)
+    }
+}
+
+/// Get the counters of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct StatsGetRequest;
+
+impl Request for StatsGetRequest {
+    const CMD: u8 = 6;
+    const ATTRS: &'static Set = &Set(&[]);
+    type Reply = Stats;
+
+    fn encode(&self, _out: &mut Writer) {}
+
+    fn decode(attrs: Attrs<'_>) -> Result<Stats, Malformed> {
+        Stats::decode(attrs)
+    }
+}

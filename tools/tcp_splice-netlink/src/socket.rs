@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A generic netlink socket with everything strict, and a request on it from sending to answer.
+
+use crate::attr::{Attr, Malformed, Set};
+use crate::error::Error;
+use crate::generated::FAMILY_NAME;
+use crate::message::{self, Message, Messages, Request};
+use netlink_sys::protocols::NETLINK_GENERIC;
+use netlink_sys::{Socket, SocketAddr};
+use rustix::io::Errno;
+use std::io;
+
+/// A list that changes all the time is read this often before giving up.
+const DUMP_ATTEMPTS: u32 = 16;
+
+const GENL_ID_CTRL: u16 = 0x10;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+const CTRL_ATTR_MCAST_GROUPS: u16 = 7;
+const CTRL_ATTR_MCAST_GRP_NAME: u16 = 1;
+const CTRL_ATTR_MCAST_GRP_ID: u16 = 2;
+
+static CTRL_ATTRS: Set = Set(&[]);
+
+/// What a request needs of a socket; a test puts its own answers behind it.
+pub(crate) trait Transport {
+    /// Sends one datagram.
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()>;
+
+    /// Waits for the next datagram from the kernel.
+    fn recv(&mut self) -> io::Result<Vec<u8>>;
+}
+
+impl Transport for Socket {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        let sent = self.send_to(datagram, &SocketAddr::new(0, 0), 0)?;
+        if sent == datagram.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
+    }
+
+    fn recv(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.recv_from_full() {
+                // Any process may send to this socket; only port 0 is the kernel.
+                Ok((datagram, from)) if from.port_number() == 0 => return Ok(datagram),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// A socket with extended acknowledgements and strict checking on.
+pub(crate) fn open() -> Result<Socket, Error> {
+    let mut socket = Socket::new(NETLINK_GENERIC)?;
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
+    socket.set_netlink_get_strict_chk(true)?;
+    socket.bind_auto()?;
+    Ok(socket)
+}
+
+/// The numbers of the family in the running kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Family {
+    pub(crate) id: u16,
+    /// Names and numbers of its multicast groups.
+    pub(crate) groups: Vec<(String, u32)>,
+}
+
+/// What one attempt at a request brought.
+enum Outcome<T> {
+    Done {
+        replies: Vec<T>,
+        warning: Option<String>,
+    },
+    /// The list changed while it was read: it may lack entries or have them twice.
+    Inconsistent,
+}
+
+/// A socket and the number of the next request on it.
+#[derive(Debug)]
+pub(crate) struct Exchange<T> {
+    transport: T,
+    seq: u32,
+    /// What the kernel said of the last request that it did not refuse.
+    pub(crate) warning: Option<String>,
+}
+
+impl<T: Transport> Exchange<T> {
+    pub(crate) fn new(transport: T) -> Self {
+        Exchange {
+            transport,
+            seq: 0,
+            warning: None,
+        }
+    }
+
+    pub(crate) fn into_transport(self) -> T {
+        self.transport
+    }
+
+    /// Sends a request and collects what answers it, to the last message.
+    fn run<R>(
+        &mut self,
+        request: &[u8],
+        names: &Set,
+        mut decode: impl FnMut(&Message<'_>) -> Result<R, Malformed>,
+    ) -> Result<Outcome<R>, Error> {
+        self.transport.send(request)?;
+        let mut replies = Vec::new();
+        let mut interrupted = false;
+        loop {
+            let datagram = self.transport.recv()?;
+            for message in Messages(&datagram) {
+                let message = message?;
+                // Left from a request that was given up.
+                if message.seq != self.seq {
+                    continue;
+                }
+                interrupted |= message.flags & message::NLM_F_DUMP_INTR != 0;
+                match message.kind {
+                    message::NLMSG_NOOP | message::NLMSG_OVERRUN => {}
+                    message::NLMSG_ERROR | message::NLMSG_DONE => {
+                        let ack = message.ack(request, names)?;
+                        let warning = ack.into_result()?;
+                        return Ok(if interrupted {
+                            Outcome::Inconsistent
+                        } else {
+                            Outcome::Done { replies, warning }
+                        });
+                    }
+                    _ => replies.push(decode(&message)?),
+                }
+            }
+        }
+    }
+
+    fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+
+    /// Sends a request that has one answer.
+    pub(crate) fn call<R: Request>(&mut self, family: u16, request: &R) -> Result<R::Reply, Error> {
+        let flags = message::NLM_F_REQUEST | message::NLM_F_ACK;
+        let seq = self.next_seq();
+        let bytes = message::build(family, flags, seq, R::CMD, |out| request.encode(out));
+        let outcome = self.run(&bytes, R::ATTRS, |message| R::decode(message.attrs()))?;
+        match outcome {
+            Outcome::Done { replies, warning } => {
+                self.warning = warning;
+                let reply = replies.into_iter().next();
+                Ok(reply.ok_or(Malformed("no answer before the acknowledgement"))?)
+            }
+            Outcome::Inconsistent => Err(Malformed("a single answer marked as interrupted").into()),
+        }
+    }
+
+    /// Asks for a whole list, again when it changed while it was read.
+    pub(crate) fn dump<R: Request>(
+        &mut self,
+        family: u16,
+        request: &R,
+    ) -> Result<Vec<R::Reply>, Error> {
+        let flags = message::NLM_F_REQUEST | message::NLM_F_ACK | message::NLM_F_DUMP;
+        for _ in 0..DUMP_ATTEMPTS {
+            let seq = self.next_seq();
+            let bytes = message::build(family, flags, seq, R::CMD, |out| request.encode(out));
+            let outcome = self.run(&bytes, R::ATTRS, |message| R::decode(message.attrs()))?;
+            if let Outcome::Done { replies, warning } = outcome {
+                self.warning = warning;
+                return Ok(replies);
+            }
+        }
+        Err(Error::Interrupted(DUMP_ATTEMPTS))
+    }
+
+    /// Asks the kernel for the numbers of the family.
+    ///
+    /// This makes the kernel try to load the module.
+    pub(crate) fn resolve(&mut self) -> Result<Family, Error> {
+        let flags = message::NLM_F_REQUEST | message::NLM_F_ACK;
+        let seq = self.next_seq();
+        let bytes = message::build(GENL_ID_CTRL, flags, seq, CTRL_CMD_GETFAMILY, |out| {
+            out.string(CTRL_ATTR_FAMILY_NAME, FAMILY_NAME);
+        });
+        let outcome =
+            self.run(&bytes, &CTRL_ATTRS, decode_family)
+                .map_err(|e| match e.errno() {
+                    Some(errno) if errno == Errno::NOENT.raw_os_error() => Error::NotLoaded,
+                    _ => e,
+                })?;
+        match outcome {
+            Outcome::Done { replies, .. } => {
+                let family = replies.into_iter().next();
+                Ok(family.ok_or(Malformed("no answer before the acknowledgement"))?)
+            }
+            Outcome::Inconsistent => Err(Malformed("a single answer marked as interrupted").into()),
+        }
+    }
+}
+
+fn decode_family(message: &Message<'_>) -> Result<Family, Malformed> {
+    let mut id = None;
+    let mut groups = Vec::new();
+    for attr in message.attrs() {
+        let attr = attr?;
+        match attr.id() {
+            CTRL_ATTR_FAMILY_ID => id = Some(attr.u16()?),
+            CTRL_ATTR_MCAST_GROUPS => {
+                for group in attr.nested() {
+                    groups.push(decode_group(group?)?);
+                }
+            }
+            _ => {}
+        }
+    }
+    let id = id.ok_or(Malformed("a family without a number"))?;
+    Ok(Family { id, groups })
+}
+
+fn decode_group(group: Attr<'_>) -> Result<(String, u32), Malformed> {
+    let (mut name, mut id) = (None, None);
+    for attr in group.nested() {
+        let attr = attr?;
+        match attr.id() {
+            CTRL_ATTR_MCAST_GRP_NAME => name = Some(attr.string()),
+            CTRL_ATTR_MCAST_GRP_ID => id = Some(attr.u32()?),
+            _ => {}
+        }
+    }
+    name.zip(id)
+        .ok_or(Malformed("a multicast group without a name or a number"))
+}
