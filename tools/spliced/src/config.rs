@@ -1,0 +1,834 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The configuration file: what may be written, with which default, and what is wrong with it.
+//!
+//! `Documentation/spliced.md` explains every key to operators.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use toml::Spanned;
+
+use crate::log::Format;
+use crate::pool::{Policy, Pool};
+use crate::route::{Host, Mode, Route, Table};
+
+/// Bytes of a head that must be acceptable, and the most that may be configured.
+const HEAD_RANGE: Range<usize> = 1024..(1 << 20) + 1;
+/// More loops than any machine has cores.
+const MAX_THREADS: usize = 1024;
+/// Connections in user space that one listener may hold.
+const MAX_CONNECTIONS: usize = 1 << 20;
+
+/// What a listener expects its clients to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1.
+    Http,
+    /// TLS, whatever is inside.
+    Tls,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// From accept to the end of the head.
+    pub header: Duration,
+    /// One attempt to connect to one backend, and then for sending it the head.
+    pub connect: Duration,
+    /// Without a byte either way, gateway and spliced alike; `None` means for ever.
+    pub idle: Option<Duration>,
+}
+
+/// One listener.
+#[derive(Debug)]
+pub struct Listener {
+    /// Name in logs; unique.
+    pub name: String,
+    /// Where to listen.
+    pub addresses: Vec<SocketAddr>,
+    /// What clients speak.
+    pub protocol: Protocol,
+    /// Most connections in user space at a time.
+    pub max_connections: usize,
+    /// Where connections go.
+    pub routes: Table,
+}
+
+/// A valid configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Event loops.
+    pub workers: usize,
+    /// Threads that ask the kernel for splices.
+    pub arming_threads: usize,
+    /// How long connections may go on in user space after the order to stop.
+    pub drain_timeout: Duration,
+    /// Most bytes of a request head or a ClientHello.
+    pub max_head: usize,
+    /// Limits in time.
+    pub timeouts: Timeouts,
+    /// Form of the log.
+    pub log_format: Format,
+    /// Least severe message that is logged.
+    pub log_level: tracing::Level,
+    /// File that gets one JSON line for each connection.
+    pub access_log: Option<PathBuf>,
+    /// What to listen on.
+    pub listeners: Vec<Listener>,
+}
+
+/// One thing wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line in the file, from 1; 0 when it concerns no line.
+    pub line: usize,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Everything wrong with a configuration.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// The file, as it was given.
+    pub file: PathBuf,
+    /// In the order of the file; never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.problems.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            match problem.line {
+                0 => write!(f, "{}: {}", self.file.display(), problem.message)?,
+                line => write!(f, "{}:{line}: {}", self.file.display(), problem.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with it, each with its line and a remedy.
+    pub fn load(file: &Path) -> Result<Config, ConfigError> {
+        let error = |problems| ConfigError {
+            file: file.to_owned(),
+            problems,
+        };
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            error(vec![Problem {
+                line: 0,
+                message: format!("cannot be read: {e}"),
+            }])
+        })?;
+        Config::parse(&text).map_err(error)
+    }
+
+    /// Checks the text of a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with it.
+    pub fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+        let file: File = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(0, |span| line_of(text, span.start));
+            vec![Problem {
+                line,
+                message: e.message().to_owned(),
+            }]
+        })?;
+        Check {
+            text,
+            problems: Vec::new(),
+        }
+        .file(file)
+    }
+
+    /// Whether any route hands its connections to the kernel.
+    pub fn splices(&self) -> bool {
+        self.listeners.iter().any(|l| l.routes.splices())
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|&b| b == b'\n').count()
+}
+
+// What the file may contain, before anything is compared with anything else.
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    mode: Mode,
+    workers: Option<Spanned<usize>>,
+    arming_threads: Option<Spanned<usize>>,
+    drain_timeout: Option<Time>,
+    max_head: Option<Spanned<usize>>,
+    #[serde(default)]
+    timeouts: FileTimeouts,
+    #[serde(default)]
+    log: FileLog,
+    #[serde(default)]
+    listener: Vec<Spanned<FileListener>>,
+    #[serde(default)]
+    pool: BTreeMap<String, Spanned<FilePool>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FileTimeouts {
+    header: Option<Spanned<Time>>,
+    connect: Option<Spanned<Time>>,
+    idle: Option<Time>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FileLog {
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    level: Level,
+    access: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileListener {
+    name: Spanned<String>,
+    addresses: Vec<Spanned<String>>,
+    protocol: Protocol,
+    max_connections: Option<Spanned<usize>>,
+    #[serde(default)]
+    route: Vec<Spanned<FileRoute>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileRoute {
+    name: Option<String>,
+    hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    path: Option<Spanned<String>>,
+    sni: Option<Spanned<Vec<Spanned<String>>>>,
+    alpn: Option<Spanned<Vec<String>>>,
+    pool: Spanned<String>,
+    mode: Option<Mode>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePool {
+    addresses: Vec<Spanned<String>>,
+    #[serde(default)]
+    policy: Policy,
+}
+
+/// A duration written as a number and a unit: `250ms`, `10s`, `15m`, `1h`.
+#[derive(Clone, Copy)]
+struct Time(Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time with its unit, such as \"250ms\", \"10s\", \"15m\" or \"1h\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+                let wrong = || E::invalid_value(de::Unexpected::Str(text), &self);
+                let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+                let (number, unit) = text.split_at(digits);
+                let number: u64 = number.parse().map_err(|_| wrong())?;
+                let factor = match unit.trim() {
+                    "ms" => 1,
+                    "s" => 1000,
+                    "m" => 60_000,
+                    "h" => 3_600_000,
+                    _ => return Err(wrong()),
+                };
+                // A year is for ever; it also keeps every later sum in range.
+                match number.checked_mul(factor) {
+                    Some(ms) if ms <= 365 * 24 * 3_600_000 => Ok(Time(Duration::from_millis(ms))),
+                    _ => Err(E::custom(
+                        "a time of more than a year; use \"0s\" for no limit",
+                    )),
+                }
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Compares the parts of a file with each other and collects what is wrong.
+struct Check<'t> {
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, span: Range<usize>, message: impl Into<String>) {
+        let line = line_of(self.text, span.start);
+        self.problems.push(Problem {
+            line,
+            message: message.into(),
+        });
+    }
+
+    fn file(mut self, file: File) -> Result<Config, Vec<Problem>> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.count("workers", file.workers, cores, 1..MAX_THREADS + 1);
+        let arming = self.count("arming_threads", file.arming_threads, 8, 1..MAX_THREADS + 1);
+        let max_head = self.count("max_head", file.max_head, 1 << 16, HEAD_RANGE);
+        let idle = file.timeouts.idle.map_or(Duration::from_secs(900), |t| t.0);
+        let timeouts = Timeouts {
+            header: self.positive("header", file.timeouts.header, Duration::from_secs(10)),
+            connect: self.positive("connect", file.timeouts.connect, Duration::from_secs(3)),
+            idle: Some(idle).filter(|t| !t.is_zero()),
+        };
+
+        let pools = self.pools(file.pool);
+        let mut used = HashSet::new();
+        let mut listeners: Vec<Listener> = Vec::new();
+        let mut taken = HashSet::new();
+        for listener in file.listener {
+            let span = listener.span();
+            let listener = listener.into_inner();
+            let name_span = listener.name.span();
+            let name = listener.name.clone().into_inner();
+            if listeners.iter().any(|l| l.name == name) {
+                self.wrong(
+                    name_span,
+                    format!("a second listener \"{name}\"; names must differ"),
+                );
+            }
+            let mut addresses = Vec::new();
+            for address in &listener.addresses {
+                let Some(parsed) = self.address(address) else {
+                    continue;
+                };
+                // Port 0 asks for any free port, so two of them are two listeners.
+                if parsed.port() != 0 && !taken.insert(parsed) {
+                    self.wrong(
+                        address.span(),
+                        format!("{parsed} is listened on twice; keep one"),
+                    );
+                }
+                addresses.push(parsed);
+            }
+            if listener.addresses.is_empty() {
+                self.wrong(
+                    span.clone(),
+                    format!("listener \"{name}\" has no address; add \"0.0.0.0:80\" or such"),
+                );
+            }
+            if listener.route.is_empty() {
+                self.wrong(
+                    span,
+                    format!(
+                        "listener \"{name}\" has no route; add a [[listener.route]] with a pool"
+                    ),
+                );
+            }
+            let max_connections = self.count(
+                "max_connections",
+                listener.max_connections,
+                10_000,
+                1..MAX_CONNECTIONS + 1,
+            );
+            let mut routes = Table::default();
+            for (number, route) in listener.route.into_iter().enumerate() {
+                let default_name = format!("{name}#{}", number + 1);
+                let pool = route.get_ref().pool.get_ref().clone();
+                self.route(
+                    listener.protocol,
+                    file.mode,
+                    default_name,
+                    route,
+                    &pools,
+                    &mut routes,
+                );
+                used.insert(pool);
+            }
+            listeners.push(Listener {
+                name,
+                addresses,
+                protocol: listener.protocol,
+                max_connections,
+                routes,
+            });
+        }
+        if listeners.is_empty() {
+            self.problems.push(Problem {
+                line: 0,
+                message: "no [[listener]]; nothing would be served, add one".into(),
+            });
+        }
+        for (name, (_, span)) in &pools {
+            if !used.contains(name) {
+                self.wrong(
+                    span.clone(),
+                    format!("no route uses pool \"{name}\"; remove it, or name it in a route"),
+                );
+            }
+        }
+
+        if !self.problems.is_empty() {
+            self.problems.sort_by_key(|p| p.line);
+            return Err(self.problems);
+        }
+        Ok(Config {
+            workers,
+            arming_threads: arming,
+            drain_timeout: file.drain_timeout.map_or(Duration::from_secs(30), |t| t.0),
+            max_head,
+            timeouts,
+            log_format: file.log.format,
+            log_level: match file.log.level {
+                Level::Error => tracing::Level::ERROR,
+                Level::Warn => tracing::Level::WARN,
+                Level::Info => tracing::Level::INFO,
+                Level::Debug => tracing::Level::DEBUG,
+                Level::Trace => tracing::Level::TRACE,
+            },
+            access_log: file.log.access,
+            listeners,
+        })
+    }
+
+    fn count(
+        &mut self,
+        key: &str,
+        given: Option<Spanned<usize>>,
+        default: usize,
+        range: Range<usize>,
+    ) -> usize {
+        let Some(given) = given else { return default };
+        if !range.contains(given.get_ref()) {
+            self.wrong(
+                given.span(),
+                format!(
+                    "{key} = {} is out of range; use {} to {}",
+                    given.get_ref(),
+                    range.start,
+                    range.end - 1
+                ),
+            );
+        }
+        given.into_inner()
+    }
+
+    fn positive(&mut self, key: &str, given: Option<Spanned<Time>>, default: Duration) -> Duration {
+        let Some(given) = given else { return default };
+        if given.get_ref().0.is_zero() {
+            self.wrong(
+                given.span(),
+                format!("timeouts.{key} is zero; every connection would fail, use \"10s\" or such"),
+            );
+        }
+        given.get_ref().0
+    }
+
+    fn address(&mut self, text: &Spanned<String>) -> Option<SocketAddr> {
+        match text.get_ref().parse() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                self.wrong(
+                    text.span(),
+                    format!(
+                        "\"{}\" is not an IP address and port; write \"192.0.2.1:80\" or \"[2001:db8::1]:80\"",
+                        text.get_ref()
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    fn pools(
+        &mut self,
+        pools: BTreeMap<String, Spanned<FilePool>>,
+    ) -> BTreeMap<String, (Arc<Pool>, Range<usize>)> {
+        let mut made = BTreeMap::new();
+        for (name, pool) in pools {
+            let span = pool.span();
+            let pool = pool.into_inner();
+            if pool.addresses.is_empty() {
+                self.wrong(
+                    span.clone(),
+                    format!("pool \"{name}\" has no address; add a backend"),
+                );
+            }
+            let mut addresses = Vec::new();
+            for text in &pool.addresses {
+                match self.address(text) {
+                    Some(address) if address.port() == 0 => {
+                        self.wrong(
+                            text.span(),
+                            format!("{address} has port 0; give the backend's port"),
+                        );
+                    }
+                    Some(address) if addresses.contains(&address) => {
+                        self.wrong(
+                            text.span(),
+                            format!("{address} is in pool \"{name}\" twice; keep one"),
+                        );
+                    }
+                    Some(address) => addresses.push(address),
+                    None => {}
+                }
+            }
+            let pool = Arc::new(Pool::new(name.clone(), addresses, pool.policy));
+            made.insert(name, (pool, span));
+        }
+        made
+    }
+
+    fn route(
+        &mut self,
+        protocol: Protocol,
+        mode: Mode,
+        default_name: String,
+        route: Spanned<FileRoute>,
+        pools: &BTreeMap<String, (Arc<Pool>, Range<usize>)>,
+        table: &mut Table,
+    ) {
+        let span = route.span();
+        let route = route.into_inner();
+        let foreign: [(&str, Option<Range<usize>>, &str); 2] = match protocol {
+            Protocol::Http => [
+                (
+                    "sni",
+                    route.sni.as_ref().map(Spanned::span),
+                    "use hosts on an http listener",
+                ),
+                (
+                    "alpn",
+                    route.alpn.as_ref().map(Spanned::span),
+                    "it exists on tls listeners only",
+                ),
+            ],
+            Protocol::Tls => [
+                (
+                    "hosts",
+                    route.hosts.as_ref().map(Spanned::span),
+                    "use sni on a tls listener",
+                ),
+                (
+                    "path",
+                    route.path.as_ref().map(Spanned::span),
+                    "the proxy does not see inside TLS",
+                ),
+            ],
+        };
+        for (key, span, remedy) in foreign {
+            if let Some(span) = span {
+                self.wrong(span, format!("{key} does not apply here; {remedy}"));
+            }
+        }
+
+        let path = match route.path {
+            Some(path)
+                if !path.get_ref().starts_with('/') || path.get_ref().contains(['?', '#', ' ']) =>
+            {
+                self.wrong(
+                    path.span(),
+                    format!(
+                        "path \"{}\" must begin with / and have no query",
+                        path.get_ref()
+                    ),
+                );
+                return;
+            }
+            Some(path) => path.into_inner(),
+            None => "/".to_owned(),
+        };
+        let alpn = route.alpn.map(Spanned::into_inner).unwrap_or_default();
+        let named = match protocol {
+            Protocol::Http => route.hosts,
+            Protocol::Tls => route.sni,
+        };
+        let mut hosts = Vec::new();
+        match named {
+            None => hosts.push((Host::Any, span)),
+            Some(list) if list.get_ref().is_empty() => {
+                self.wrong(
+                    list.span(),
+                    "an empty list matches nothing; leave the key out to match every host",
+                );
+            }
+            Some(list) => {
+                for text in list.into_inner() {
+                    match Host::parse(text.get_ref()) {
+                        Some(host) => hosts.push((host, text.span())),
+                        None => self.wrong(
+                            text.span(),
+                            format!(
+                                "\"{}\" is not a host name; write \"www.example\" or \"*.example\" without a \
+                                 port, or leave the key out to match every host",
+                                text.get_ref()
+                            ),
+                        ),
+                    }
+                }
+            }
+        }
+        let Some((pool, _)) = pools.get(route.pool.get_ref()) else {
+            let known: Vec<_> = pools.keys().map(String::as_str).collect();
+            let remedy = match known.is_empty() {
+                true => "there is none yet".to_owned(),
+                false => format!("there are: {}", known.join(", ")),
+            };
+            let name = route.pool.get_ref();
+            self.wrong(
+                route.pool.span(),
+                format!("no pool \"{name}\"; add [pool.{name}], or use another ({remedy})"),
+            );
+            return;
+        };
+        let made = Arc::new(Route {
+            name: route.name.unwrap_or(default_name),
+            path,
+            alpn,
+            pool: pool.clone(),
+            mode: route.mode.unwrap_or(mode),
+        });
+        for (host, span) in hosts {
+            if !table.add(host, made.clone()) {
+                self.wrong(
+                    span,
+                    "an earlier route of this listener matches exactly the same; remove one",
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+[[listener]]
+name = "web"
+addresses = ["127.0.0.1:8080", "[::1]:8080"]
+protocol = "http"
+[[listener.route]]
+pool = "p"
+[pool.p]
+addresses = ["127.0.0.1:81"]
+"#;
+
+    /// Each problem as `line: message`.
+    fn problems(text: &str) -> Vec<String> {
+        match Config::parse(text) {
+            Ok(_) => vec![],
+            Err(all) => all
+                .iter()
+                .map(|p| format!("{}: {}", p.line, p.message))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let config = Config::parse(SMALL).unwrap();
+        assert_eq!(config.max_head, 65536);
+        assert_eq!(config.timeouts.header, Duration::from_secs(10));
+        assert_eq!(config.timeouts.connect, Duration::from_secs(3));
+        assert_eq!(config.timeouts.idle, Some(Duration::from_secs(900)));
+        assert_eq!(config.drain_timeout, Duration::from_secs(30));
+        assert_eq!(config.listeners[0].addresses.len(), 2);
+        assert_eq!(config.listeners[0].max_connections, 10_000);
+        assert!(config.workers >= 1);
+        assert!(config.splices());
+        let route = config.listeners[0].routes.http(None, "/").unwrap();
+        assert_eq!((route.name.as_str(), route.mode), ("web#1", Mode::Splice));
+    }
+
+    #[test]
+    fn modes_and_times() {
+        let text = format!(
+            "mode = \"gateway\"\ndrain_timeout = \"250ms\"\n[timeouts]\nidle = \"0s\"\nheader = \"2m\"\n{SMALL}"
+        );
+        let config = Config::parse(&text).unwrap();
+        assert_eq!(config.drain_timeout, Duration::from_millis(250));
+        assert_eq!(config.timeouts.idle, None);
+        assert_eq!(config.timeouts.header, Duration::from_secs(120));
+        assert!(!config.splices());
+        let text = text.replace("pool = \"p\"", "pool = \"p\"\nmode = \"splice\"");
+        assert!(Config::parse(&text).unwrap().splices());
+    }
+
+    #[test]
+    fn problems_have_a_line_and_a_remedy() {
+        let change = |from: &str, to: &str| {
+            assert!(SMALL.contains(from), "{from}");
+            problems(&SMALL.replace(from, to))
+        };
+        for (found, expected) in [
+            (problems(""), "0: no [[listener]]"),
+            (problems("workers = ["), "1: "),
+            (
+                problems("worker = 1"),
+                "1: unknown field `worker`, expected one of",
+            ),
+            (
+                problems("mode = \"kernel\""),
+                "1: unknown variant `kernel`, expected `splice` or `gateway`",
+            ),
+            (
+                problems("workers = 0"),
+                "1: workers = 0 is out of range; use 1 to 1024",
+            ),
+            (
+                problems("\nmax_head = 10"),
+                "2: max_head = 10 is out of range; use 1024 to 1048576",
+            ),
+            (
+                problems("[timeouts]\nheader = \"10\""),
+                "2: invalid value: string \"10\", expected a time with its unit",
+            ),
+            (
+                problems("[timeouts]\nheader = 10"),
+                "2: invalid type: integer `10`, expected a time with its unit",
+            ),
+            (
+                problems("[timeouts]\nheader = \"0s\""),
+                "2: timeouts.header is zero",
+            ),
+            (
+                problems("[timeouts]\nidle = \"9999999h\""),
+                "2: a time of more than a year",
+            ),
+            (
+                change("\"http\"", "\"ftp\""),
+                "5: unknown variant `ftp`, expected `http` or `tls`",
+            ),
+            (
+                change("127.0.0.1:8080", "localhost:80"),
+                "4: \"localhost:80\" is not an IP address and port; write",
+            ),
+            (
+                change("127.0.0.1:8080", "[::1]:8080"),
+                "4: [::1]:8080 is listened on twice",
+            ),
+            (
+                change("\"127.0.0.1:8080\", \"[::1]:8080\"", ""),
+                "2: listener \"web\" has no address",
+            ),
+            (
+                change("[[listener.route]]\npool = \"p\"\n", ""),
+                "2: listener \"web\" has no route",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"q\""),
+                "7: no pool \"q\"; add [pool.q], or use another (there are: p)",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"p\"\nsni = [\"a\"]"),
+                "8: sni does not apply here; use hosts",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"p\"\npath = \"x\""),
+                "8: path \"x\" must begin with /",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"p\"\nhosts = [\"*\"]"),
+                "8: \"*\" is not a host name",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"p\"\nhosts = []"),
+                "8: an empty list matches nothing",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"p\"\nhosts = [\"a\",\n\"A.\"]"),
+                "9: an earlier route",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"p\"\nweight = 1"),
+                "8: unknown field `weight`",
+            ),
+            (
+                change("127.0.0.1:81", "127.0.0.1:0"),
+                "9: 127.0.0.1:0 has port 0",
+            ),
+            (
+                change("\"127.0.0.1:81\"", ""),
+                "8: pool \"p\" has no address",
+            ),
+            (
+                problems(&format!("{SMALL}[pool.q]\naddresses = [\"127.0.0.1:82\"]")),
+                "10: no route uses pool \"q\"",
+            ),
+            (problems(&format!("{SMALL}{SMALL}")), "17: duplicate key"),
+        ] {
+            assert!(
+                found.iter().any(|p| p.starts_with(expected)),
+                "{expected:?} not in {found:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_in_file_order() {
+        let found = problems("workers = 0\nmax_head = 1\n[timeouts]\nconnect = \"0s\"\n");
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(
+            found[0].starts_with("0:") && found[3].starts_with("4:"),
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn tls_routes_take_no_http_keys() {
+        let text = SMALL.replace("\"http\"", "\"tls\"").replace(
+            "pool = \"p\"",
+            "pool = \"p\"\nhosts = [\"a\"]\npath = \"/x\"",
+        );
+        let found = problems(&text);
+        assert!(
+            found
+                .iter()
+                .any(|p| p.starts_with("8: hosts does not apply here; use sni")),
+            "{found:?}"
+        );
+        assert!(
+            found
+                .iter()
+                .any(|p| p.starts_with("9: path does not apply here")),
+            "{found:?}"
+        );
+    }
+}
