@@ -7,8 +7,12 @@
 
 mod kernel;
 mod model;
+mod reference;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod text;
+mod uapi;
 mod user;
 
 use clap::Parser;
@@ -36,11 +40,12 @@ struct Args {
     /// User side, in Rust.
     #[arg(long, default_value = "tools/tcp_splice-netlink/src/gen.rs")]
     user: PathBuf,
-}
-
-/// How the lines of an output's header look.
-enum Comment {
-    Rust,
+    /// C header.
+    #[arg(long, default_value = "Documentation/netlink/tcp_splice.h")]
+    uapi: PathBuf,
+    /// Reference page, in Markdown.
+    #[arg(long, default_value = "Documentation/netlink/tcp_splice.md")]
+    reference: PathBuf,
 }
 
 /// One output.
@@ -49,16 +54,37 @@ struct Output<'a> {
     text: String,
 }
 
-fn header(comment: Comment, spec: &Path) -> String {
-    let spec = spec.display();
-    match comment {
-        Comment::Rust => format!(
-            "// SPDX-License-Identifier: GPL-2.0\n\
-             // Do not edit directly, auto-generated from:\n\
-             //\t{spec}\n\
-             // To regenerate run, from the top of the tree: {REGENERATE}\n\n"
-        ),
+/// What stands at the head of each output, by how its language writes comments.
+fn header(spec: &Path, line: impl Fn(&str) -> String) -> String {
+    let lines = [
+        "SPDX-License-Identifier: GPL-2.0",
+        "Do not edit directly, auto-generated from:",
+        &format!("\t{}", spec.display()),
+        &format!("To regenerate run, from the top of the tree: {REGENERATE}"),
+    ];
+    lines
+        .iter()
+        .map(|text| line(text) + "\n")
+        .collect::<String>()
+        + "\n"
+}
+
+fn rust_comment(text: &str) -> String {
+    match text.strip_prefix('\t') {
+        Some(path) => format!("//\t{path}"),
+        None => format!("// {text}"),
     }
+}
+
+fn c_comment(text: &str) -> String {
+    match text.strip_prefix('\t') {
+        Some(path) => format!("/*\t{path} */"),
+        None => format!("/* {text} */"),
+    }
+}
+
+fn markdown_comment(text: &str) -> String {
+    format!("<!-- {} -->", text.trim())
 }
 
 /// The text as rustfmt leaves it.
@@ -99,7 +125,7 @@ fn outputs(args: &Args) -> Result<Vec<Output<'_>>, String> {
         std::fs::read_to_string(&args.spec).map_err(|e| format!("{}: {e}", args.spec.display()))?;
     let family = Family::parse(&yaml).map_err(|e| format!("{}: {e}", args.spec.display()))?;
     let rust = |edition, body: String| {
-        let text = header(Comment::Rust, &args.spec) + &body;
+        let text = header(&args.spec, rust_comment) + &body;
         rustfmt(edition, &text).map_err(|e| e.to_string())
     };
     Ok(vec![
@@ -110,6 +136,14 @@ fn outputs(args: &Args) -> Result<Vec<Output<'_>>, String> {
         Output {
             path: &args.user,
             text: rust("2024", user::write(&family))?,
+        },
+        Output {
+            path: &args.uapi,
+            text: header(&args.spec, c_comment) + &uapi::write(&family),
+        },
+        Output {
+            path: &args.reference,
+            text: header(&args.spec, markdown_comment) + &reference::write(&family),
         },
     ])
 }

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Do not edit directly, auto-generated from: */
+/*	Documentation/netlink/specs/tcp_splice.yaml */
+/* To regenerate run, from the top of the tree: cargo run --manifest-path tools/Cargo.toml -p ynl-gen */
+
+#ifndef _UAPI_LINUX_TCP_SPLICE_H
+#define _UAPI_LINUX_TCP_SPLICE_H
+
+#define TCP_SPLICE_FAMILY_NAME		"tcp-splice"
+#define TCP_SPLICE_FAMILY_VERSION	1
+
+/**
+ * enum tcp_splice_splice_state - Where a splice stands in its life.
+ * @TCP_SPLICE_SPLICE_STATE_ARMING: Being set up; packets are held until the
+ *   numbers are known.
+ * @TCP_SPLICE_SPLICE_STATE_DRAINING: Carrying data end to end, while a local
+ *   socket still retransmits bytes that the proxy had sent before and that are
+ *   not acknowledged.
+ * @TCP_SPLICE_SPLICE_STATE_ESTABLISHED: Carrying data end to end; header edits
+ *   only.
+ * @TCP_SPLICE_SPLICE_STATE_CLOSING: A FIN was seen in at least one direction.
+ * @TCP_SPLICE_SPLICE_STATE_TOMBSTONE: Ended; late packets are still carried or
+ *   answered until the entry is removed.
+ */
+enum tcp_splice_splice_state {
+	TCP_SPLICE_SPLICE_STATE_ARMING,
+	TCP_SPLICE_SPLICE_STATE_DRAINING,
+	TCP_SPLICE_SPLICE_STATE_ESTABLISHED,
+	TCP_SPLICE_SPLICE_STATE_CLOSING,
+	TCP_SPLICE_SPLICE_STATE_TOMBSTONE,
+};
+
+/**
+ * enum tcp_splice_end_reason - Why a splice ended.
+ * @TCP_SPLICE_END_REASON_NONE: It has not ended.
+ * @TCP_SPLICE_END_REASON_FIN: Both directions were closed with a FIN and
+ *   acknowledged.
+ * @TCP_SPLICE_END_REASON_RESET_BY_CLIENT: The client sent a valid RST.
+ * @TCP_SPLICE_END_REASON_RESET_BY_SERVER: The server sent a valid RST.
+ * @TCP_SPLICE_END_REASON_DELETED: An operator deleted it; both ends got a RST.
+ * @TCP_SPLICE_END_REASON_IDLE: No packet for longer than its idle timeout;
+ *   both ends got a RST.
+ * @TCP_SPLICE_END_REASON_REPLACED: A new connection re-used the same addresses
+ *   and ports.
+ */
+enum tcp_splice_end_reason {
+	TCP_SPLICE_END_REASON_NONE,
+	TCP_SPLICE_END_REASON_FIN,
+	TCP_SPLICE_END_REASON_RESET_BY_CLIENT,
+	TCP_SPLICE_END_REASON_RESET_BY_SERVER,
+	TCP_SPLICE_END_REASON_DELETED,
+	TCP_SPLICE_END_REASON_IDLE,
+	TCP_SPLICE_END_REASON_REPLACED,
+};
+
+/**
+ * enum tcp_splice_flow_flags - Which translations a flow does, and how far its
+ *   direction has come.
+ * @TCP_SPLICE_FLOW_FLAGS_TIMESTAMPS: Both connections use RFC 7323 timestamps;
+ *   TSval and TSecr are translated.
+ * @TCP_SPLICE_FLOW_FLAGS_SACK: Both connections use RFC 2018 selective
+ *   acknowledgement; SACK edges are translated.
+ * @TCP_SPLICE_FLOW_FLAGS_DRAINING: The local socket toward this flow's sender
+ *   still has unacknowledged bytes, so acknowledgements are raised to
+ *   ack-floor when they fall below it.
+ * @TCP_SPLICE_FLOW_FLAGS_FIN_SEEN: The sender of this flow sent a FIN;
+ *   seq-next counts it.
+ * @TCP_SPLICE_FLOW_FLAGS_FIN_ACKED: The receiver acknowledged that FIN.
+ */
+enum tcp_splice_flow_flags {
+	TCP_SPLICE_FLOW_FLAGS_TIMESTAMPS = 1,
+	TCP_SPLICE_FLOW_FLAGS_SACK = 2,
+	TCP_SPLICE_FLOW_FLAGS_DRAINING = 4,
+	TCP_SPLICE_FLOW_FLAGS_FIN_SEEN = 8,
+	TCP_SPLICE_FLOW_FLAGS_FIN_ACKED = 16,
+};
+
+enum {
+	TCP_SPLICE_A_FLOW_SADDR = 1,
+	TCP_SPLICE_A_FLOW_DADDR,
+	TCP_SPLICE_A_FLOW_SPORT,
+	TCP_SPLICE_A_FLOW_DPORT,
+	TCP_SPLICE_A_FLOW_NEW_SADDR,
+	TCP_SPLICE_A_FLOW_NEW_DADDR,
+	TCP_SPLICE_A_FLOW_NEW_SPORT,
+	TCP_SPLICE_A_FLOW_NEW_DPORT,
+	TCP_SPLICE_A_FLOW_SEQ_DELTA,
+	TCP_SPLICE_A_FLOW_ACK_DELTA,
+	TCP_SPLICE_A_FLOW_TSVAL_DELTA,
+	TCP_SPLICE_A_FLOW_TSECR_DELTA,
+	TCP_SPLICE_A_FLOW_WSCALE_IN,
+	TCP_SPLICE_A_FLOW_WSCALE_OUT,
+	TCP_SPLICE_A_FLOW_FLAGS,
+	TCP_SPLICE_A_FLOW_SEQ_ORIGIN,
+	TCP_SPLICE_A_FLOW_SEQ_NEXT,
+	TCP_SPLICE_A_FLOW_ACK_LAST,
+	TCP_SPLICE_A_FLOW_ACK_FLOOR,
+	TCP_SPLICE_A_FLOW_PACKETS,
+	TCP_SPLICE_A_FLOW_BYTES,
+
+	__TCP_SPLICE_A_FLOW_MAX,
+	TCP_SPLICE_A_FLOW_MAX = (__TCP_SPLICE_A_FLOW_MAX - 1)
+};
+
+enum {
+	TCP_SPLICE_A_SPLICE_ID = 1,
+	TCP_SPLICE_A_SPLICE_CLIENT_FD,
+	TCP_SPLICE_A_SPLICE_SERVER_FD,
+	TCP_SPLICE_A_SPLICE_TO_SERVER,
+	TCP_SPLICE_A_SPLICE_TO_CLIENT,
+	TCP_SPLICE_A_SPLICE_IDLE_TIMEOUT,
+	TCP_SPLICE_A_SPLICE_STATE,
+	TCP_SPLICE_A_SPLICE_REASON,
+	TCP_SPLICE_A_SPLICE_AGE,
+	TCP_SPLICE_A_SPLICE_IDLE,
+	TCP_SPLICE_A_SPLICE_MOVED_TO_SERVER,
+	TCP_SPLICE_A_SPLICE_MOVED_TO_CLIENT,
+
+	__TCP_SPLICE_A_SPLICE_MAX,
+	TCP_SPLICE_A_SPLICE_MAX = (__TCP_SPLICE_A_SPLICE_MAX - 1)
+};
+
+enum {
+	TCP_SPLICE_A_STATS_SPLICES = 1,
+	TCP_SPLICE_A_STATS_TOMBSTONES,
+	TCP_SPLICE_A_STATS_CREATED,
+	TCP_SPLICE_A_STATS_ENDED,
+	TCP_SPLICE_A_STATS_REFUSED,
+	TCP_SPLICE_A_STATS_TRANSLATED,
+	TCP_SPLICE_A_STATS_HELD,
+	TCP_SPLICE_A_STATS_DRAINED,
+	TCP_SPLICE_A_STATS_ANSWERED,
+	TCP_SPLICE_A_STATS_DROP_HELD,
+	TCP_SPLICE_A_STATS_DROP_MALFORMED,
+	TCP_SPLICE_A_STATS_DROP_TTL,
+	TCP_SPLICE_A_STATS_DROP_NO_ROUTE,
+	TCP_SPLICE_A_STATS_DROP_NO_MEMORY,
+	TCP_SPLICE_A_STATS_DROP_INVALID_RST,
+	TCP_SPLICE_A_STATS_DROP_LOCAL,
+
+	__TCP_SPLICE_A_STATS_MAX,
+	TCP_SPLICE_A_STATS_MAX = (__TCP_SPLICE_A_STATS_MAX - 1)
+};
+
+enum {
+	TCP_SPLICE_CMD_SPLICE_NEW = 1,
+	TCP_SPLICE_CMD_SPLICE_GET,
+	TCP_SPLICE_CMD_SPLICE_DEL,
+	TCP_SPLICE_CMD_SPLICE_NEW_NTF,
+	TCP_SPLICE_CMD_SPLICE_END_NTF,
+	TCP_SPLICE_CMD_STATS_GET,
+
+	__TCP_SPLICE_CMD_MAX,
+	TCP_SPLICE_CMD_MAX = (__TCP_SPLICE_CMD_MAX - 1)
+};
+
+#define TCP_SPLICE_MCGRP_EVENTS	"events"
+
+#endif /* _UAPI_LINUX_TCP_SPLICE_H */
