@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Needs: module
+# Loading and unloading, fifty times, and unloading under a live splice: refused, or clean, never a crash.
+#
+#   client ══ splice ══ proxy ══ b1        rmmod
+# Limit: 240 s
+. "$(dirname "$0")/lib.sh"
+
+# The suites have run when the guest started.
+mute=/sys/module/kunit/parameters/filter_glob
+[ -w $mute ] && echo none >$mute
+trap '[ -d /sys/module/tcp_splice ] || insmod /payload/tcp_splice.ko; cleanup' EXIT
+
+step "under a live splice"
+topology
+make_file large 64M
+serve b1 b2
+proxy_start splice
+start curl client curl -sS --fail -o "$T/body" --limit-rate 8M --resolve a.test:80:10.0.1.1 http://a.test/large
+curl=$STARTED_PID
+one() { [ "$(splices)" = 1 ]; }
+wait_for 20 one
+if rmmod tcp_splice 2>"$T/rmmod.log"; then
+	echo "it went; the connection has to end"
+	rc=0
+	timeout 60 tail --pid="$curl" -f /dev/null || fail "curl hangs after the module went"
+	wait "$curl" || rc=$?
+	echo "curl ended with $rc"
+	insmod /payload/tcp_splice.ko
+else
+	cat "$T/rmmod.log"
+	rc=0
+	wait "$curl" || rc=$?
+	same "curl's verdict after a refused rmmod" "$rc" 0
+	same "SHA-256 after a refused rmmod" "$(sum_of <"$T/body")" "$(cat "$FILES/large.sha256")"
+	wait_for 10 no_splices
+fi
+stop "$PROXY_PID"
+
+step "fifty times, with namespaces alive"
+gone() { rmmod tcp_splice; }
+wait_for 30 gone
+slab() { awk '$1 == "Slab:" || $1 == "Percpu:" { print $2 }' /proc/meminfo | paste -sd+ | bc 2>/dev/null || awk '$1 == "Slab:" { s += $2 } $1 == "Percpu:" { s += $2 } END { print s }' /proc/meminfo; }
+for i in $(seq 50); do
+	insmod /payload/tcp_splice.ko
+	rmmod tcp_splice
+	[ "$i" != 10 ] || memory=$(slab)
+done
+grown=$(($(slab) - memory))
+echo "slab and percpu grew by $grown kB in forty rounds"
+expect "kB leaked in forty rounds" "$grown" -lt 2000
+insmod /payload/tcp_splice.ko
