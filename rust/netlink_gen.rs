@@ -230,12 +230,15 @@ pub mod stats_attr {
     pub const DROP_TTL: u16 = 12;
     /// Packets dropped because this host had no route to their new destination.
     pub const DROP_NO_ROUTE: u16 = 13;
+    /// Packets dropped because they were larger than the MTU toward their new destination; their
+    /// sender was told by ICMP.
+    pub const DROP_TOO_BIG: u16 = 14;
     /// Packets dropped because a header could not be made writable.
-    pub const DROP_NO_MEMORY: u16 = 14;
+    pub const DROP_NO_MEMORY: u16 = 15;
     /// RSTs dropped because their sequence number was outside the window.
-    pub const DROP_INVALID_RST: u16 = 15;
+    pub const DROP_INVALID_RST: u16 = 16;
     /// Segments of a dormant local socket dropped because they belonged to the spliced range.
-    pub const DROP_LOCAL: u16 = 16;
+    pub const DROP_LOCAL: u16 = 17;
 }
 
 /// What the kernel accepts in a nest of `flow` attributes.
@@ -702,6 +705,12 @@ impl<'a, 'b> StatsPut<'a, 'b> {
     /// Packets dropped because this host had no route to their new destination.
     pub fn drop_no_route(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::DROP_NO_ROUTE, value)
+    }
+
+    /// Packets dropped because they were larger than the MTU toward their new destination; their
+    /// sender was told by ICMP.
+    pub fn drop_too_big(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_TOO_BIG, value)
     }
 
     /// Packets dropped because a header could not be made writable.

@@ -620,6 +620,10 @@ pub struct Stats {
     /// Packets dropped because this host had no route to their new destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_no_route: Option<u64>,
+    /// Packets dropped because they were larger than the MTU toward their new destination; their
+    /// sender was told by ICMP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_too_big: Option<u64>,
     /// Packets dropped because a header could not be made writable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_no_memory: Option<u64>,
@@ -651,9 +655,10 @@ impl Stats {
                 11 => this.drop_malformed = Some(attr.uint()?),
                 12 => this.drop_ttl = Some(attr.uint()?),
                 13 => this.drop_no_route = Some(attr.uint()?),
-                14 => this.drop_no_memory = Some(attr.uint()?),
-                15 => this.drop_invalid_rst = Some(attr.uint()?),
-                16 => this.drop_local = Some(attr.uint()?),
+                14 => this.drop_too_big = Some(attr.uint()?),
+                15 => this.drop_no_memory = Some(attr.uint()?),
+                16 => this.drop_invalid_rst = Some(attr.uint()?),
+                17 => this.drop_local = Some(attr.uint()?),
                 _ => {}
             }
         }

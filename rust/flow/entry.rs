@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a flow knows: its terms, which never change, and how far it has come.
+
+use super::Direction;
+use crate::{
+    net::time,
+    xlate::{edit::Edit, seq::Seq},
+};
+use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed};
+
+/// The constants of a flow, known once its splice is armed.
+#[derive(Clone, Copy)]
+pub struct Terms {
+    /// What is done to every packet.
+    pub edit: Edit,
+    /// Sequence number, as it arrives, of the first byte carried end to end.
+    pub seq_origin: Seq,
+    /// Acknowledgement, as it arrives, that covers all that the local socket had sent.
+    pub ack_origin: Seq,
+    /// What the receiver had been told, in numbers of leaving packets.
+    pub ack_floor: Seq,
+}
+
+/// How much of the stream has gone by.
+#[derive(Clone, Copy)]
+pub struct Carried {
+    /// Packets translated.
+    pub packets: u64,
+    /// Bytes carried end to end, each once, without the FIN.
+    pub bytes: u64,
+}
+
+/// One direction.
+///
+/// Written on the packet path by the CPU that has the flow's packets, and by no other as long as
+/// the network card keeps a flow on one queue; each flow has its own cache lines.
+pub struct Flow {
+    direction: Direction,
+    marks: Atomic<u32>,
+    /// Highest acknowledgement seen, as it arrives.
+    ack_last: Atomic<u32>,
+    /// When a packet was last seen; jiffies.
+    last_use: Atomic<u32>,
+    /// Sequence number after the highest byte or FIN seen, extended to 64 bits: its low half is
+    /// the number as it arrives.
+    top: Atomic<u64>,
+    /// What `top` was before the first byte.
+    bottom: Atomic<u64>,
+    packets: Atomic<u64>,
+}
+
+/// The local socket toward the sender has unacknowledged bytes.
+pub const DRAINING: u32 = 1 << 0;
+/// The sender sent a FIN.
+pub const FIN_SEEN: u32 = 1 << 1;
+/// The receiver acknowledged it.
+pub const FIN_ACKED: u32 = 1 << 2;
+
+impl Flow {
+    /// A flow that has carried nothing, and whose numbers are not known.
+    pub fn new(direction: Direction) -> Flow {
+        Flow {
+            direction,
+            marks: Atomic::new(0),
+            ack_last: Atomic::new(0),
+            last_use: Atomic::new(now()),
+            top: Atomic::new(0),
+            bottom: Atomic::new(0),
+            packets: Atomic::new(0),
+        }
+    }
+
+    /// Which way it goes.
+    #[inline]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Sets where the flow stands, before its splice is live.
+    ///
+    /// `seq_origin`, `seq_next` and `ack_last` are as they arrive. `bytes` were carried already, by
+    /// another host, and may be more than the numbers show: these turn over every 4 GiB.
+    pub fn start(&self, seq_origin: Seq, seq_next: Seq, ack_last: Seq, bytes: u64, marks: u32) {
+        // Room below, so that no difference is negative.
+        let bottom = (1 << 32) + u64::from(seq_origin.0);
+        let near = u64::from(seq_next.distance(seq_origin));
+        let turns = bytes.saturating_sub(near).saturating_add(1 << 31) >> 32;
+        self.bottom.store(bottom, Relaxed);
+        self.top
+            .store(bottom.wrapping_add(near).wrapping_add(turns << 32), Relaxed);
+        self.ack_last.store(ack_last.0, Relaxed);
+        self.marks.store(marks, Relaxed);
+        self.last_use.store(now(), Relaxed);
+    }
+
+    /// Notes a packet that was carried, up to `end`.
+    #[inline]
+    pub fn advance(&self, end: Seq) {
+        self.packets.add(1, Relaxed);
+        self.touch();
+        let mut top = self.top.load(Relaxed);
+        // A retransmission moves nothing. Two CPUs with packets of one flow settle it here.
+        while end.after(Seq(top as u32)) {
+            let next = top.wrapping_add(u64::from(end.distance(Seq(top as u32))));
+            match self.top.cmpxchg(top, next, Relaxed) {
+                Ok(_) => break,
+                Err(seen) => top = seen,
+            }
+        }
+    }
+
+    /// Notes that the flow is in use; writes at most once a jiffy.
+    #[inline]
+    fn touch(&self) {
+        let now = now();
+        if self.last_use.load(Relaxed) != now {
+            self.last_use.store(now, Relaxed);
+        }
+    }
+
+    /// Jiffies since the last packet.
+    pub fn idle(&self) -> u32 {
+        now().wrapping_sub(self.last_use.load(Relaxed))
+    }
+
+    /// Sequence number, as it arrives, after the highest byte or FIN seen.
+    pub fn seq_next(&self) -> Seq {
+        Seq(self.top.load(Relaxed) as u32)
+    }
+
+    /// Highest acknowledgement number seen, as it arrives.
+    pub fn ack_last(&self) -> Seq {
+        Seq(self.ack_last.load(Relaxed))
+    }
+
+    /// Notes an acknowledgement, as it arrives.
+    #[inline]
+    pub fn note_ack(&self, ack: Seq) {
+        if ack.after(self.ack_last()) {
+            self.ack_last.store(ack.0, Relaxed);
+        }
+    }
+
+    /// Whether any of these marks is set.
+    #[inline]
+    pub fn has(&self, marks: u32) -> bool {
+        self.marks.load(Acquire) & marks != 0
+    }
+
+    /// All marks.
+    pub fn marks(&self) -> u32 {
+        self.marks.load(Acquire)
+    }
+
+    /// Sets and clears marks; says what they were.
+    pub fn mark(&self, set: u32, clear: u32) -> u32 {
+        let mut old = self.marks.load(Relaxed);
+        loop {
+            match self.marks.cmpxchg(old, (old | set) & !clear, Full) {
+                Ok(old) => return old,
+                Err(seen) => old = seen,
+            }
+        }
+    }
+
+    /// How much has gone by.
+    pub fn carried(&self) -> Carried {
+        let raw = self
+            .top
+            .load(Relaxed)
+            .wrapping_sub(self.bottom.load(Relaxed));
+        // The FIN took a number, unless the local socket had received it before.
+        let fin = u64::from(raw > 0 && self.has(FIN_SEEN));
+        Carried {
+            packets: self.packets.load(Relaxed),
+            bytes: raw.saturating_sub(fin),
+        }
+    }
+}
+
+/// The low half of jiffies: enough for differences.
+pub fn now() -> u32 {
+    time::jiffies() as u32
+}

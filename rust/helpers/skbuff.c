@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/skbuff.h>
+#include <net/dst.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
+#include <net/netfilter/nf_conntrack.h>
+
+void *tcp_splice_skb_pull(struct sk_buff *skb, unsigned int len)
+{
+	return pskb_may_pull(skb, len) ? skb->data : NULL;
+}
+
+void *tcp_splice_skb_writable(struct sk_buff *skb, unsigned int len)
+{
+	return skb_ensure_writable(skb, len) ? NULL : skb->data;
+}
+
+unsigned int tcp_splice_skb_len(const struct sk_buff *skb)
+{
+	return skb->len;
+}
+
+bool tcp_splice_skb_partial(const struct sk_buff *skb)
+{
+	return skb->ip_summed == CHECKSUM_PARTIAL;
+}
+
+bool tcp_splice_skb_is_gso(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb);
+}
+
+void tcp_splice_skb_untrack(struct sk_buff *skb)
+{
+	nf_reset_ct(skb);
+	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
+}
+
+void tcp_splice_skb_forward(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+	tcp_splice_skb_untrack(skb);
+	skb_forward_csum(skb);
+	skb_clear_tstamp(skb);
+}
+
+struct sk_buff *tcp_splice_skb_new(u8 family, unsigned int len, void **data)
+{
+	struct sk_buff *skb = alloc_skb(LL_MAX_HEADER + len, GFP_ATOMIC);
+
+	if (!skb)
+		return NULL;
+	skb_reserve(skb, LL_MAX_HEADER);
+	skb_reset_mac_header(skb);
+	skb_reset_network_header(skb);
+	*data = skb_put(skb, len);
+	skb_set_transport_header(skb, family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	skb->protocol = family == 4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+	skb->ip_summed = CHECKSUM_NONE;
+	tcp_splice_skb_untrack(skb);
+	return skb;
+}
+
+void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like)
+{
+	skb->dev = like->dev;
+	skb->skb_iif = like->skb_iif;
+	skb->mark = like->mark;
+	skb->pkt_type = PACKET_HOST;
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+	skb_set_transport_header(skb, skb_transport_offset(like));
+	/* IPCB and IP6CB: the incoming interface, the offsets of the headers that were copied. */
+	memcpy(skb->cb, like->cb, sizeof(skb->cb));
+}
+
+void tcp_splice_skb_free(struct sk_buff *skb)
+{
+	consume_skb(skb);
+}
+
+void tcp_splice_skb_free_dropped(struct sk_buff *skb)
+{
+	kfree_skb_reason(skb, SKB_DROP_REASON_NETFILTER_DROP);
+}
+
+void tcp_splice_skb_queue_init(struct sk_buff_head *queue)
+{
+	__skb_queue_head_init(queue);
+}
+
+void tcp_splice_skb_queue_tail(struct sk_buff_head *queue, struct sk_buff *skb)
+{
+	dev_hold(skb->dev);
+	skb_dst_force(skb);
+	__skb_queue_tail(queue, skb);
+}
+
+struct sk_buff *tcp_splice_skb_dequeue(struct sk_buff_head *queue, struct net_device **dev)
+{
+	struct sk_buff *skb = __skb_dequeue(queue);
+
+	*dev = skb ? skb->dev : NULL;
+	return skb;
+}
+
+void tcp_splice_dev_put(struct net_device *dev)
+{
+	dev_put(dev);
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/file.h>
+#include <linux/tcp.h>
+#include <linux/uio.h>
+#include <net/inet_connection_sock.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
+#include <net/tcp.h>
+
+struct net *tcp_splice_sock_net(const struct sock *sk)
+{
+	return sock_net(sk);
+}
+
+bool tcp_splice_sk_is_tcp(const struct socket *sock)
+{
+	return sock->sk && sk_is_tcp(sock->sk);
+}
+
+void tcp_splice_sockfd_put(struct socket *sock)
+{
+	sockfd_put(sock);
+}
+
+void tcp_splice_lock_sock(struct sock *sk, int subclass)
+{
+	lock_sock_nested(sk, subclass);
+}
+
+static bool tcp_splice_sk_signed(const struct tcp_sock *tp)
+{
+	bool is_signed = false;
+
+#ifdef CONFIG_TCP_MD5SIG
+	is_signed |= rcu_access_pointer(tp->md5sig_info) != NULL;
+#endif
+#ifdef CONFIG_TCP_AO
+	is_signed |= rcu_access_pointer(tp->ao_info) != NULL;
+#endif
+	return is_signed;
+}
+
+static void tcp_splice_leg_addresses(const struct sock *sk, struct tcp_splice_leg *leg)
+{
+	const struct inet_sock *inet = inet_sk(sk);
+
+	leg->lport = inet->inet_sport;
+	leg->rport = inet->inet_dport;
+#if IS_ENABLED(CONFIG_IPV6)
+	/* A dual-stack listener's children speak IPv4 on an AF_INET6 socket. */
+	if (sk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&sk->sk_v6_daddr)) {
+		leg->family = 6;
+		memcpy(leg->local, &sk->sk_v6_rcv_saddr, 16);
+		memcpy(leg->remote, &sk->sk_v6_daddr, 16);
+		return;
+	}
+#endif
+	leg->family = 4;
+	memcpy(leg->local, &inet->inet_rcv_saddr, 4);
+	memcpy(leg->remote, &inet->inet_daddr, 4);
+}
+
+void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	memset(leg, 0, sizeof(*leg));
+	leg->state = sk->sk_state;
+	tcp_splice_leg_addresses(sk, leg);
+	leg->snd_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.snd_wscale : 0;
+	leg->rcv_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.rcv_wscale : 0;
+	leg->rcv_nxt = tp->rcv_nxt;
+	leg->copied_seq = tp->copied_seq;
+	leg->snd_una = tp->snd_una;
+	leg->snd_nxt = tp->snd_nxt;
+	leg->write_seq = tp->write_seq;
+	leg->rcv_wnd_edge = tp->rcv_wup + tp->rcv_wnd;
+	leg->ts_recent = tp->rx_opt.ts_recent;
+	leg->tsval = tcp_clock_ts(tp->tcp_usec_ts) + tp->tsoffset;
+	if (tp->rx_opt.tstamp_ok)
+		leg->flags |= TCP_SPLICE_LEG_TIMESTAMPS;
+	if (tcp_is_sack(tp))
+		leg->flags |= TCP_SPLICE_LEG_SACK;
+	if (tp->ecn_flags & (TCP_ECN_MODE_RFC3168 | TCP_ECN_MODE_ACCECN))
+		leg->flags |= TCP_SPLICE_LEG_ECN;
+	if (tcp_splice_sk_signed(tp))
+		leg->flags |= TCP_SPLICE_LEG_SIGNED;
+	if (inet_csk(sk)->icsk_ulp_ops || sk_is_mptcp(sk))
+		leg->flags |= TCP_SPLICE_LEG_ULP;
+	if (tp->urg_data)
+		leg->flags |= TCP_SPLICE_LEG_URGENT;
+	if (tp->tcp_usec_ts)
+		leg->flags |= TCP_SPLICE_LEG_USEC;
+	if (sk->sk_err || sock_flag(sk, SOCK_DEAD))
+		leg->flags |= TCP_SPLICE_LEG_DEAD;
+}
+
+void tcp_splice_flush_backlog(struct sock *sk)
+{
+	sk_flush_backlog(sk);
+}
+
+int tcp_splice_read_sock(struct sock *sk, read_descriptor_t *desc, sk_read_actor_t actor)
+{
+	return tcp_read_sock(sk, desc, actor);
+}
+
+int tcp_splice_send(struct sock *sk, void *data, size_t len)
+{
+	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
+	struct kvec vec = { .iov_base = data, .iov_len = len };
+	int sndbuf = sk->sk_sndbuf;
+	int ret;
+
+	/*
+	 * What is moved was in a receive buffer and is bounded by it; it must not wait for room in
+	 * the send buffer, since nobody would come back to send the rest.
+	 */
+	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, len);
+	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
+	ret = tcp_sendmsg_locked(sk, &msg, len);
+	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
+	return ret;
+}
+
+void tcp_splice_send_fin(struct sock *sk)
+{
+	sk->sk_prot->shutdown(sk, SEND_SHUTDOWN);
+}
+
+void tcp_splice_dormant(struct sock *sk)
+{
+	/* The caller's read and write end here; close() by the caller does not reach TCP. */
+	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
+	sock_reset_flag(sk, SOCK_KEEPOPEN);
+	if (sk->sk_prot->keepalive)
+		sk->sk_prot->keepalive(sk, 0);
+	sk->sk_state_change(sk);
+}
+
+void tcp_splice_vanish(struct sock *sk)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (sk->sk_state == TCP_CLOSE)
+		return;
+	/* As TCP_REPAIR does: a socket under repair goes away without a FIN or a RST. */
+	tp->repair = 1;
+	sk->sk_prot->disconnect(sk, 0);
+	tp->repair = 0;
+}
+
+void tcp_splice_release_net(struct sock *sk)
+{
+	struct net *net = sock_net(sk);
+
+	if (!sk->sk_net_refcnt)
+		return;
+	/* The reverse of sk_net_refcnt_upgrade(). */
+	net_passive_inc(net);
+	sk->sk_net_refcnt = 0;
+	sock_inuse_add(net, -1);
+	put_net_track(net, &sk->ns_tracker);
+	__netns_tracker_alloc(net, &sk->ns_tracker, false, GFP_KERNEL);
+}

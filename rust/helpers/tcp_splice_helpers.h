@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C that Rust cannot say: macros, static inlines and bit-fields of the kernel. One function, one
+ * inline; a few coarse ones on the packet path, where every call counts. bindgen reads this file.
+ */
+#ifndef TCP_SPLICE_HELPERS_H
+#define TCP_SPLICE_HELPERS_H
+
+#include <linux/netdevice.h>
+#include <linux/netfilter.h>
+#include <linux/rhashtable.h>
+#include <linux/skbuff.h>
+#include <linux/workqueue.h>
+#include <net/genetlink.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+/* net_namespace.c */
+void *tcp_splice_net_generic(const struct net *net, unsigned int id);
+
+/* genetlink.c */
+struct net *tcp_splice_genl_info_net(const struct genl_info *info);
+const struct genl_info *tcp_splice_genl_info_dump(struct netlink_callback *cb);
+void tcp_splice_genl_dump_check_consistent(struct netlink_callback *cb, void *hdr);
+void *tcp_splice_genlmsg_iput(struct sk_buff *skb, const struct genl_info *info);
+int tcp_splice_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
+int tcp_splice_genlmsg_multicast(const struct genl_family *family, struct net *net,
+				 struct sk_buff *skb, u32 portid, unsigned int group, gfp_t flags);
+bool tcp_splice_genl_has_listeners(const struct genl_family *family, struct net *net,
+				   unsigned int group);
+struct nlattr *tcp_splice_nla_nest_start(struct sk_buff *skb, int attrtype);
+void tcp_splice_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
+void tcp_splice_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start);
+void *tcp_splice_nlmsg_attrdata(const struct nlmsghdr *nlh, int *len);
+
+/* inet.c */
+/*
+ * Route toward daddr from saddr, which may be an address of this host; NULL if there is none.
+ * The reference goes to the skb. Addresses in network order, 4 or 16 bytes. Softirq or process.
+ */
+bool tcp_splice_route(struct net *net, struct sk_buff *skb, u8 family, const u8 *saddr,
+		      const u8 *daddr);
+/* Whether the packet, segment by segment if GSO, is larger than its route takes; the MTU in *mtu. */
+bool tcp_splice_exceeds_mtu(const struct sk_buff *skb, u8 family, unsigned int *mtu);
+void tcp_splice_send_too_big(struct sk_buff *skb, u8 family, unsigned int mtu);
+void tcp_splice_send_ttl_exceeded(struct sk_buff *skb, u8 family);
+/* Consumes the skb, which has a route. */
+int tcp_splice_output(struct net *net, struct sk_buff *skb);
+
+/* module.c */
+bool tcp_splice_module_get(struct module *module);
+void tcp_splice_module_put(struct module *module);
+
+/* netfilter.c */
+bool tcp_splice_checksum_ok(struct sk_buff *skb, u8 family, unsigned int header_len);
+int tcp_splice_okfn(int (*okfn)(struct net *, struct sock *, struct sk_buff *), struct net *net,
+		    struct sk_buff *skb);
+void tcp_splice_bh_disable(void);
+void tcp_splice_bh_enable(void);
+
+/* percpu.c */
+u64 __percpu *tcp_splice_counters_alloc(unsigned int n);
+void tcp_splice_counters_free(u64 __percpu *counters);
+void tcp_splice_counters_inc(u64 __percpu *counters, unsigned int i);
+u64 tcp_splice_counters_sum(const u64 __percpu *counters, unsigned int i);
+
+/* rhashtable.c */
+/* Entries are an rhash_head followed by TCP_SPLICE_KEY_LEN bytes of key. */
+#define TCP_SPLICE_KEY_LEN 40
+int tcp_splice_table_init(struct rhashtable *ht);
+void tcp_splice_table_destroy(struct rhashtable *ht);
+struct rhash_head *tcp_splice_table_lookup(struct rhashtable *ht, const void *key);
+int tcp_splice_table_insert(struct rhashtable *ht, struct rhash_head *head);
+int tcp_splice_table_remove(struct rhashtable *ht, struct rhash_head *head);
+
+/* skbuff.c */
+/* The first len bytes from the network header, contiguous; NULL when the packet is shorter. */
+void *tcp_splice_skb_pull(struct sk_buff *skb, unsigned int len);
+/* The same, and not shared with anybody; NULL without memory. */
+void *tcp_splice_skb_writable(struct sk_buff *skb, unsigned int len);
+unsigned int tcp_splice_skb_len(const struct sk_buff *skb);
+bool tcp_splice_skb_partial(const struct sk_buff *skb);
+bool tcp_splice_skb_is_gso(const struct sk_buff *skb);
+/* What forwarding does to a packet before it leaves: no owner, no connection tracking, no stamps. */
+void tcp_splice_skb_forward(struct sk_buff *skb);
+void tcp_splice_skb_untrack(struct sk_buff *skb);
+/* A new packet of len bytes from the network header on; contents undefined. */
+struct sk_buff *tcp_splice_skb_new(u8 family, unsigned int len, void **data);
+void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like);
+void tcp_splice_skb_free(struct sk_buff *skb);
+void tcp_splice_skb_free_dropped(struct sk_buff *skb);
+void tcp_splice_skb_queue_init(struct sk_buff_head *queue);
+/* A queued packet holds its device, and its route if it has one; dequeue gives the hold to *dev. */
+void tcp_splice_skb_queue_tail(struct sk_buff_head *queue, struct sk_buff *skb);
+struct sk_buff *tcp_splice_skb_dequeue(struct sk_buff_head *queue, struct net_device **dev);
+void tcp_splice_dev_put(struct net_device *dev);
+
+/* tcp.c */
+struct net *tcp_splice_sock_net(const struct sock *sk);
+#define TCP_SPLICE_LEG_TIMESTAMPS	BIT(0)
+#define TCP_SPLICE_LEG_SACK		BIT(1)
+#define TCP_SPLICE_LEG_ECN		BIT(2)
+#define TCP_SPLICE_LEG_SIGNED		BIT(3)
+#define TCP_SPLICE_LEG_ULP		BIT(4)
+#define TCP_SPLICE_LEG_URGENT		BIT(5)
+#define TCP_SPLICE_LEG_USEC		BIT(6)
+#define TCP_SPLICE_LEG_DEAD		BIT(7)
+
+/* Numbers of a connected TCP socket, host order but for ports and addresses. */
+struct tcp_splice_leg {
+	u8 family;
+	u8 state;
+	u8 snd_wscale;
+	u8 rcv_wscale;
+	u32 flags;
+	u8 local[16];
+	u8 remote[16];
+	__be16 lport;
+	__be16 rport;
+	u32 rcv_nxt;
+	u32 copied_seq;
+	u32 snd_una;
+	u32 snd_nxt;
+	u32 write_seq;
+	u32 rcv_wnd_edge;
+	u32 ts_recent;
+	u32 tsval;
+};
+
+bool tcp_splice_sk_is_tcp(const struct socket *sock);
+void tcp_splice_sockfd_put(struct socket *sock);
+/* All below but the last two: the socket is locked by the caller. */
+void tcp_splice_lock_sock(struct sock *sk, int subclass);
+void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg);
+void tcp_splice_flush_backlog(struct sock *sk);
+int tcp_splice_read_sock(struct sock *sk, read_descriptor_t *desc, sk_read_actor_t actor);
+int tcp_splice_send(struct sock *sk, void *data, size_t len);
+void tcp_splice_send_fin(struct sock *sk);
+void tcp_splice_dormant(struct sock *sk);
+void tcp_splice_vanish(struct sock *sk);
+/* The network namespace is no longer kept alive by this socket. Not locked. */
+void tcp_splice_release_net(struct sock *sk);
+
+/* workqueue.c */
+void tcp_splice_delayed_work_init(struct delayed_work *dwork, work_func_t func);
+struct workqueue_struct *tcp_splice_workqueue(void);
+
+#endif

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The packet path: parse, look up, edit, send on.
+//!
+//! [`pre_routing`] sees every received packet of a namespace that has splices, before connection
+//! tracking does. A packet of a flow leaves from here, by the route to its new destination; the local
+//! stack, its filters and its connection tracking do not see it. [`local_out`] watches what the
+//! dormant local sockets of a splice still say.
+//!
+//! The packet is rewritten in [`crate::xlate::edit`].
+
+use crate::{
+    flow::{self, Direction, Rst, Seen, DRAINING},
+    net::{
+        netfilter::{Filter, Hook, HookState, Onward, Verdict},
+        skbuff::Packet,
+    },
+    pernet::Ns,
+    splice::{Hold, Phase, Reason, Splice},
+    stats::Stat,
+    xlate::{
+        build::build_drain_ack,
+        checksum,
+        edit::ChecksumField,
+        ip::{self, IpHeader, Malformed, MAX_HEADERS},
+        key::{Family, FlowKey},
+        tcp::{self, Flags, Segment},
+    },
+};
+use kernel::sync::rcu;
+
+impl Filter for Ns {
+    #[inline]
+    fn filter(&self, packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
+        if self.is_empty() {
+            return Verdict::Accept(packet);
+        }
+        match state.hook {
+            Hook::PreRouting => pre_routing(self, packet, state, guard),
+            Hook::LocalOut => local_out(self, packet, state, guard),
+        }
+    }
+}
+
+/// A TCP header without options.
+const TCP_HEADER: usize = 20;
+
+/// An IP header without options.
+const fn ip_header(family: Family) -> usize {
+    match family {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    }
+}
+
+/// The key of a TCP packet; `None` for anything else.
+#[inline]
+fn parse_key(packet: &mut Packet, family: Family) -> Option<(IpHeader, FlowKey)> {
+    let len = packet.len();
+    let mut want = len.min(ip_header(family) + TCP_HEADER);
+    let header = loop {
+        match ip::parse_ip(packet.pull(want)?, family) {
+            Ok(header) => break header,
+            Err(Malformed::Truncated) if want < len.min(MAX_HEADERS) => {
+                want = len.min(MAX_HEADERS);
+            }
+            Err(_) => return None,
+        }
+    };
+    if header.protocol != checksum::TCP || header.fragment {
+        return None;
+    }
+    let bytes = packet.pull(header.header_len.checked_add(TCP_HEADER)?)?;
+    let key = ip::key_of(bytes, &header).ok()?;
+    Some((header, key))
+}
+
+/// The TCP header of a packet of a flow.
+#[inline]
+fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
+    let len = packet.len();
+    let bytes = packet.pull(ip.header_len.checked_add(TCP_HEADER)?)?;
+    let tcp_len = tcp::tcp_header_len(bytes, ip).ok()?;
+    let bytes = packet.pull(ip.header_len.checked_add(tcp_len)?)?;
+    tcp::parse_tcp(bytes, ip, len).ok()
+}
+
+/// A packet that came in.
+#[inline]
+fn pre_routing(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
+    let Some((ip, key)) = parse_key(&mut packet, state.family) else {
+        return Verdict::Accept(packet);
+    };
+    let Some((splice, flow)) = ns.flows.lookup(&key, guard) else {
+        return Verdict::Accept(packet);
+    };
+    let direction = flow.direction();
+    match splice.phase() {
+        Phase::Live => carry(ns, splice, direction, packet, &ip, state.onward()),
+        Phase::Arming => match splice.hold(packet, state.onward()) {
+            Hold::Kept => {
+                ns.count(Stat::Held);
+                Verdict::Stolen
+            }
+            Hold::Full(packet) => drop_packet(ns, packet, Stat::DropHeld),
+            Hold::Live(packet) => carry(ns, splice, direction, packet, &ip, state.onward()),
+            Hold::Aborted(packet) => Verdict::Accept(packet),
+        },
+        Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip, state),
+        Phase::Aborted => Verdict::Accept(packet),
+    }
+}
+
+/// A packet of a splice that has ended.
+#[cold]
+fn late(
+    ns: &Ns,
+    splice: &Splice,
+    direction: Direction,
+    mut packet: Packet,
+    ip: &IpHeader,
+    state: &HookState<'_>,
+) -> Verdict {
+    let Some(seg) = parse_segment(&mut packet, ip) else {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    };
+    // The addresses and ports are used again.
+    if seg.flags.contains(Flags::SYN) && !seg.flags.contains(Flags::ACK) {
+        splice.replace();
+        return Verdict::Accept(packet);
+    }
+    if splice.phase() == Phase::Tombstone {
+        return carry(ns, splice, direction, packet, ip, state.onward());
+    }
+    if !seg.flags.contains(Flags::RST) {
+        // RFC 9293, section 3.10.7.1.
+        if seg.flags.contains(Flags::ACK) {
+            splice.send_rst(&seg.key, seg.ack, None);
+        } else {
+            splice.send_rst(&seg.key, crate::xlate::seq::Seq(0), Some(seg.seq_end()));
+        }
+        ns.count(Stat::Answered);
+    }
+    packet.consume();
+    Verdict::Stolen
+}
+
+fn drop_packet(ns: &Ns, packet: Packet, why: Stat) -> Verdict {
+    ns.count(why);
+    drop(packet);
+    Verdict::Stolen
+}
+
+/// Carries a packet that was held while the splice was armed. In packet context.
+pub fn carry_held(ns: &Ns, splice: &Splice, mut packet: Packet, onward: Option<Onward>) {
+    let Some((ip, key)) = parse_key(&mut packet, splice.to_server().key().family) else {
+        return;
+    };
+    if let Some(direction) = splice.direction_of(&key) {
+        carry(ns, splice, direction, packet, &ip, onward);
+    }
+}
+
+/// Carries one packet of a flow: judged, edited, sent on.
+#[inline]
+fn carry(
+    ns: &Ns,
+    splice: &Splice,
+    direction: Direction,
+    mut packet: Packet,
+    ip: &IpHeader,
+    onward: Option<Onward>,
+) -> Verdict {
+    let Some((terms, reverse_terms)) = splice.terms(direction) else {
+        return drop_packet(ns, packet, Stat::DropHeld);
+    };
+    let Some(seg) = parse_segment(&mut packet, ip) else {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    };
+    let (flow, reverse) = (splice.flow(direction), splice.flow(direction.reverse()));
+
+    let mut rst = Rst::Near;
+    if seg.flags.contains(Flags::RST) {
+        rst = flow::judge_rst(&seg, flow, flow::expected(terms, reverse, reverse_terms));
+        if rst == Rst::Outside || !packet.checksum_ok(ip.family, ip.header_len) {
+            return drop_packet(ns, packet, Stat::DropInvalidRst);
+        }
+    }
+    let mut ack_floor = None;
+    if flow.has(DRAINING) {
+        ack_floor = Some(terms.ack_floor);
+        drain(ns, terms, &mut packet, &seg, onward);
+    }
+
+    let field = if packet.checksum_is_partial() {
+        ChecksumField::PseudoHeader
+    } else {
+        ChecksumField::Whole
+    };
+    let mut packet = match packet.route(ns.net, &terms.edit.out) {
+        Ok(packet) => packet,
+        Err(packet) => return drop_packet(ns, packet, Stat::DropNoRoute),
+    };
+    // What is refused is refused to its sender, in its own numbers: before the edit.
+    if let Some(mtu) = packet.exceeds_mtu(ip.family) {
+        ns.count(Stat::DropTooBig);
+        packet.refuse_too_big(ip.family, mtu);
+        return Verdict::Stolen;
+    }
+    if ip.ttl <= 1 {
+        ns.count(Stat::DropTtl);
+        packet.refuse_ttl_exceeded(ip.family);
+        return Verdict::Stolen;
+    }
+    let Some(headers) = packet.writable(seg.headers_len()) else {
+        ns.count(Stat::DropNoMemory);
+        return Verdict::Stolen;
+    };
+    if terms.edit.apply(headers, &seg, field, ack_floor).is_err() {
+        ns.count(Stat::DropMalformed);
+        return Verdict::Stolen;
+    }
+    let seen = flow::note(&seg, flow, terms, reverse);
+    packet.output(ns.net);
+    ns.count(Stat::Translated);
+
+    if rst == Rst::Exact {
+        splice.end_by_rst_from(direction);
+    } else if seen == Seen::Closed {
+        splice.end(Reason::Fin);
+    }
+    Verdict::Stolen
+}
+
+/// Gives an acknowledgement to the local socket that waits for it.
+///
+/// The socket gets the headers as they came, without the payload, which goes end to end; with
+/// the number it expects next, and no more acknowledged than it has sent.
+#[cold]
+fn drain(
+    ns: &Ns,
+    terms: &flow::Terms,
+    packet: &mut Packet,
+    seg: &Segment,
+    onward: Option<Onward>,
+) {
+    let Some(onward) = onward else {
+        return;
+    };
+    if !seg.flags.contains(Flags::ACK) || seg.flags.intersects(Flags::SYN.union(Flags::RST)) {
+        return;
+    }
+    // Nobody has looked at the checksum of a packet that would have been forwarded.
+    if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
+        return;
+    }
+    let len = seg.headers_len();
+    let ack = if seg.ack.before(terms.ack_origin) {
+        seg.ack
+    } else {
+        terms.ack_origin
+    };
+    let Some(headers) = packet.pull(len) else {
+        return;
+    };
+    let copy = Packet::build(seg.ip.family, len, |out| {
+        build_drain_ack(out, headers, seg, terms.seq_origin, ack)
+    });
+    let Some(mut copy) = copy else {
+        ns.count(Stat::DropNoMemory);
+        return;
+    };
+    copy.received_like(packet);
+    onward.receive(ns.net, copy);
+    ns.count(Stat::Drained);
+}
+
+/// A packet that this host sends itself.
+///
+/// The dormant sockets of a splice may retransmit what they have sent, and nothing else: what
+/// comes after it in their numbers belongs to the far ends now.
+#[inline]
+fn local_out(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
+    let Some((ip, key)) = parse_key(&mut packet, state.family) else {
+        return Verdict::Accept(packet);
+    };
+    // The flow of what would come back.
+    let Some((splice, flow)) = ns.flows.lookup(&key.reverse(), guard) else {
+        return Verdict::Accept(packet);
+    };
+    let Some(seg) = parse_segment(&mut packet, &ip) else {
+        return Verdict::Accept(packet);
+    };
+    match splice.phase() {
+        Phase::Arming | Phase::Aborted => Verdict::Accept(packet),
+        Phase::Live => {
+            let own = splice.terms(flow.direction()).is_some_and(|(terms, _)| {
+                !seg.flags.contains(Flags::RST) && !seg.seq_end().after(terms.ack_origin)
+            });
+            if own && flow.has(DRAINING) {
+                Verdict::Accept(packet)
+            } else {
+                drop_packet(ns, packet, Stat::DropLocal)
+            }
+        }
+        Phase::Tombstone | Phase::Cut if seg.flags.contains(Flags::SYN) => {
+            splice.replace();
+            Verdict::Accept(packet)
+        }
+        Phase::Tombstone | Phase::Cut => drop_packet(ns, packet, Stat::DropLocal),
+    }
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets. A [`Packet`] is owned: giving it away (to the route, to the local stack, to a queue)
+//! takes it, and what still has one can touch it.
+//!
+//! `data` of a packet here is always its network header. C header:
+//! [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+
+use super::namespace::Namespace;
+use crate::{
+    bindings,
+    xlate::key::{Family, FlowKey},
+};
+use core::{mem::ManuallyDrop, ptr::NonNull};
+use kernel::{bindings as kb, prelude::*, types::Opaque};
+
+/// A packet that this code owns. Dropping it drops the packet.
+pub struct Packet(NonNull<kb::sk_buff>);
+
+// SAFETY: An skb belongs to whoever holds it, on any CPU.
+unsafe impl Send for Packet {}
+
+impl Packet {
+    /// Takes over a raw packet.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns `ptr` and gives it away; its data starts at the network header.
+    pub(super) unsafe fn from_raw(ptr: NonNull<kb::sk_buff>) -> Packet {
+        Packet(ptr)
+    }
+
+    pub(super) fn into_raw(self) -> *mut kb::sk_buff {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// A packet of our own of `len` bytes, filled by `fill`, which gets the bytes and says how many
+    /// of them it wrote; `None` without memory or if it wrote another number. Any context.
+    pub fn build(
+        family: Family,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Option<Packet> {
+        let mut data = core::ptr::null_mut();
+        let size = u32::try_from(len).ok()?;
+        // SAFETY: `data` is a place for the pointer.
+        let skb = unsafe { bindings::tcp_splice_skb_new(family as u8, size, &mut data) };
+        let packet = Packet(NonNull::new(skb)?);
+        // SAFETY: The skb was made with `len` contiguous bytes at `data`, zeroed here, and nobody
+        // else has it.
+        let bytes = unsafe {
+            core::ptr::write_bytes(data.cast::<u8>(), 0, len);
+            core::slice::from_raw_parts_mut(data.cast::<u8>(), len)
+        };
+        (fill(bytes) == Some(len)).then_some(packet)
+    }
+
+    /// Length in bytes from the network header on, all segments of a GSO packet.
+    #[inline]
+    pub fn len(&self) -> usize {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_len(self.0.as_ptr()) as usize }
+    }
+
+    /// Whether the checksum field holds the pseudo-header only (`CHECKSUM_PARTIAL`).
+    #[inline]
+    pub fn checksum_is_partial(&self) -> bool {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_partial(self.0.as_ptr()) }
+    }
+
+    /// Whether the TCP checksum is right, or known to be; sums the whole packet if nobody has.
+    /// `header_len` is that of the IP header.
+    pub fn checksum_ok(&mut self, family: Family, header_len: usize) -> bool {
+        // SAFETY: Owned.
+        unsafe {
+            bindings::tcp_splice_checksum_ok(self.0.as_ptr(), family as u8, header_len as u32)
+        }
+    }
+
+    /// The first `len` bytes; `None` if the packet is shorter or there is no memory. Atomic.
+    #[inline]
+    pub fn pull(&mut self, len: usize) -> Option<&[u8]> {
+        // SAFETY: Owned.
+        let data = unsafe { bindings::tcp_splice_skb_pull(self.0.as_ptr(), u32::try_from(len).ok()?) };
+        if data.is_null() {
+            return None;
+        }
+        // SAFETY: `pskb_may_pull` made `len` bytes contiguous; the borrow keeps the head in place.
+        Some(unsafe { core::slice::from_raw_parts(data.cast(), len) })
+    }
+
+    /// The first `len` bytes to write to, in a head of the packet's own: a shared or cloned one is
+    /// copied first. The only way to a writable header. `None` if the packet is shorter or
+    /// there is no memory. Atomic.
+    #[inline]
+    pub fn writable(&mut self, len: usize) -> Option<&mut [u8]> {
+        // SAFETY: Owned.
+        let data =
+            unsafe { bindings::tcp_splice_skb_writable(self.0.as_ptr(), u32::try_from(len).ok()?) };
+        if data.is_null() {
+            return None;
+        }
+        // SAFETY: `skb_ensure_writable` made `len` bytes contiguous and private.
+        Some(unsafe { core::slice::from_raw_parts_mut(data.cast(), len) })
+    }
+
+    /// Finds the route to where `out` says, from an address that may be this host's own.
+    ///
+    /// # Errors
+    ///
+    /// The packet is given back if there is no route.
+    #[inline]
+    pub fn route(self, net: &Namespace, out: &FlowKey) -> core::result::Result<Routed, Packet> {
+        // SAFETY: Owned; addresses have room for either family.
+        let found = unsafe {
+            bindings::tcp_splice_route(
+                net.as_raw(),
+                self.0.as_ptr(),
+                out.family as u8,
+                out.saddr.as_ptr(),
+                out.daddr.as_ptr(),
+            )
+        };
+        if found {
+            Ok(Routed(self))
+        } else {
+            Err(self)
+        }
+    }
+
+    /// Makes a packet of our own look as if it had come in where `like` did.
+    pub fn received_like(&mut self, like: &Packet) {
+        // SAFETY: Both are owned.
+        unsafe { bindings::tcp_splice_skb_as_received(self.0.as_ptr(), like.0.as_ptr()) };
+    }
+
+    /// Frees a packet that was used up, not lost.
+    pub fn consume(self) {
+        // SAFETY: Owned and given away.
+        unsafe { bindings::tcp_splice_skb_free(self.into_raw()) };
+    }
+}
+
+impl Drop for Packet {
+    fn drop(&mut self) {
+        // SAFETY: Owned. Counted as dropped by netfilter for who watches drops.
+        unsafe { bindings::tcp_splice_skb_free_dropped(self.0.as_ptr()) };
+    }
+}
+
+/// A packet with a route to leave by.
+pub struct Routed(Packet);
+
+impl Routed {
+    /// Whether the packet, or a segment of it, is larger than the route takes, and what it takes:
+    /// the MTU in bytes.
+    #[inline]
+    pub fn exceeds_mtu(&self, family: Family) -> Option<u32> {
+        let mut mtu = 0;
+        // SAFETY: Owned and routed.
+        unsafe { bindings::tcp_splice_exceeds_mtu(self.0 .0.as_ptr(), family as u8, &mut mtu) }
+            .then_some(mtu)
+    }
+
+    /// Tells the sender that the packet was too big (RFC 1191, RFC 8201), and drops it.
+    pub fn refuse_too_big(self, family: Family, mtu: u32) {
+        // SAFETY: Owned and routed.
+        unsafe { bindings::tcp_splice_send_too_big(self.0 .0.as_ptr(), family as u8, mtu) };
+    }
+
+    /// Tells the sender that the packet's time was exceeded (RFC 792, RFC 4443), and drops it.
+    pub fn refuse_ttl_exceeded(self, family: Family) {
+        // SAFETY: Owned and routed.
+        unsafe { bindings::tcp_splice_send_ttl_exceeded(self.0 .0.as_ptr(), family as u8) };
+    }
+
+    /// See [`Packet::writable`].
+    #[inline]
+    pub fn writable(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.0.writable(len)
+    }
+
+    /// Sends the packet on, as forwarding does: POST_ROUTING sees it, connection tracking does not.
+    #[inline]
+    pub fn output(self, net: &Namespace) {
+        let skb = self.0.into_raw();
+        // SAFETY: Given away; it has a route.
+        unsafe {
+            bindings::tcp_splice_skb_forward(skb);
+            bindings::tcp_splice_output(net.as_raw(), skb);
+        }
+    }
+}
+
+/// Packets that wait, first in, first out.
+pub struct PacketQueue {
+    head: KBox<Opaque<kb::sk_buff_head>>,
+    len: usize,
+}
+
+// SAFETY: The queue owns its packets; access goes through `&mut`.
+unsafe impl Send for PacketQueue {}
+
+impl PacketQueue {
+    /// An empty queue. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new() -> Result<Self> {
+        let head = KBox::new(Opaque::uninit(), GFP_KERNEL)?;
+        // SAFETY: The box is memory for a queue head, and never moves.
+        unsafe { bindings::tcp_splice_skb_queue_init(head.get()) };
+        Ok(PacketQueue { head, len: 0 })
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds a packet, and holds on to the device it came by. Atomic.
+    pub fn push(&mut self, packet: Packet) {
+        // SAFETY: The packet is given away; the queue is ours.
+        unsafe { bindings::tcp_splice_skb_queue_tail(self.head.get(), packet.into_raw()) };
+        self.len = self.len.saturating_add(1);
+    }
+
+    /// The first packet, and the hold on its device, to be kept until the packet is gone. Atomic.
+    pub fn pop(&mut self) -> Option<(Packet, Device)> {
+        let mut dev = core::ptr::null_mut();
+        // SAFETY: The queue is ours.
+        let skb = unsafe { bindings::tcp_splice_skb_dequeue(self.head.get(), &mut dev) };
+        let packet = Packet(NonNull::new(skb)?);
+        self.len = self.len.saturating_sub(1);
+        Some((packet, Device(dev)))
+    }
+}
+
+impl Drop for PacketQueue {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
+    }
+}
+
+/// A reference to a network device, or to none.
+pub struct Device(*mut kb::net_device);
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // SAFETY: Taken when the packet was queued; null is allowed.
+        unsafe { bindings::tcp_splice_dev_put(self.0) };
+    }
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Connected TCP sockets of user space: looked up by file descriptor, read, drained, made to vanish.
+//!
+//! C headers: [`include/linux/net.h`](srctree/include/linux/net.h),
+//! [`include/net/tcp.h`](srctree/include/net/tcp.h)
+
+use super::namespace::Namespace;
+use crate::{
+    bindings,
+    xlate::{
+        key::{Family, FlowKey},
+        seq::Seq,
+    },
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings as kb,
+    error::to_result,
+    ffi::{c_int, c_uint, c_void},
+    prelude::*,
+};
+
+/// A TCP socket, held through its file: closing the descriptor does not close the connection.
+pub struct TcpSocket(NonNull<kb::socket>);
+
+// SAFETY: A socket may be used from any thread; the socket lock serialises.
+unsafe impl Send for TcpSocket {}
+// SAFETY: As above.
+unsafe impl Sync for TcpSocket {}
+
+/// Where a connection stands (RFC 9293, section 3.3.2), as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TcpState {
+    /// Both ways open.
+    Established,
+    /// The peer has closed its way; ours is open.
+    CloseWait,
+    /// Anything else.
+    Other,
+}
+
+/// The numbers of a connection.
+#[derive(Clone, Copy)]
+pub struct Numbers {
+    /// Key of packets that arrive from the peer.
+    pub arrives: FlowKey,
+    /// Where the connection stands.
+    pub state: TcpState,
+    /// Next sequence number expected from the peer; counts its FIN.
+    pub rcv_nxt: Seq,
+    /// Next sequence number that user space will read.
+    pub copied_seq: Seq,
+    /// Oldest of our sequence numbers that the peer has not acknowledged.
+    pub snd_una: Seq,
+    /// Our sequence number after all that is queued to be sent, a FIN included.
+    pub write_seq: Seq,
+    /// Shift of windows that the peer announces; 0 without window scaling.
+    pub wscale_in: u8,
+    /// Shift of windows that we announce; 0 without window scaling.
+    pub wscale_out: u8,
+    /// What our TSval is now.
+    pub tsval: u32,
+    /// The peer's TSval that we would echo now.
+    pub ts_recent: u32,
+    /// RFC 7323 timestamps were negotiated.
+    pub timestamps: bool,
+    /// RFC 2018 selective acknowledgement was negotiated.
+    pub sack: bool,
+    /// ECN was negotiated.
+    pub ecn: bool,
+    /// Segments are signed (RFC 2385, RFC 5925).
+    pub signed: bool,
+    /// An upper-layer protocol (kTLS, MPTCP) is attached.
+    pub ulp: bool,
+    /// Urgent data is pending.
+    pub urgent: bool,
+    /// Our timestamps tick in microseconds.
+    pub usec: bool,
+    /// The socket has an error, or its owner has closed it.
+    pub dead: bool,
+}
+
+impl Numbers {
+    /// Bytes that user space has not read; the peer's FIN is not a byte.
+    pub fn unread(&self) -> u32 {
+        let fin = u32::from(self.state == TcpState::CloseWait);
+        self.rcv_nxt.distance(self.copied_seq).saturating_sub(fin)
+    }
+
+    /// Whether all that was sent is acknowledged.
+    pub fn drained(&self) -> bool {
+        self.snd_una == self.write_seq
+    }
+}
+
+impl TcpSocket {
+    /// The TCP socket behind a descriptor of the current task. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, `ENOTSOCK`; `EPROTONOSUPPORT` if it is not TCP.
+    pub fn from_fd(fd: u32) -> Result<TcpSocket> {
+        let mut err = 0;
+        // SAFETY: `err` is a place for the error.
+        let sock = unsafe { kb::sockfd_lookup(c_int::try_from(fd).map_err(|_| EBADF)?, &mut err) };
+        let Some(sock) = NonNull::new(sock) else {
+            to_result(err)?;
+            return Err(EBADF);
+        };
+        let this = TcpSocket(sock);
+        // SAFETY: Held.
+        if !unsafe { bindings::tcp_splice_sk_is_tcp(this.0.as_ptr()) } {
+            return Err(EPROTONOSUPPORT);
+        }
+        Ok(this)
+    }
+
+    fn sk(&self) -> *mut kb::sock {
+        // SAFETY: Held; a TCP socket in a file always has its `sk`.
+        unsafe { self.0.as_ref() }.sk
+    }
+
+    /// Whether both are the same socket.
+    pub fn is(&self, other: &TcpSocket) -> bool {
+        self.sk() == other.sk()
+    }
+
+    /// Whether the socket is in this namespace.
+    pub fn is_in(&self, net: &Namespace) -> bool {
+        // SAFETY: Held.
+        let sock_net = unsafe { bindings::tcp_splice_sock_net(self.sk()) };
+        core::ptr::eq(sock_net, net.as_raw())
+    }
+
+    /// Locks one socket against its user and, by way of the backlog, against softirq. May sleep.
+    pub fn lock(&self) -> Locked<'_> {
+        // SAFETY: Held.
+        unsafe { bindings::tcp_splice_lock_sock(self.sk(), 0) };
+        Locked(self)
+    }
+
+    /// Locks two sockets, in the order of their addresses; the results are in the order given.
+    /// `None` if they are the same. May sleep.
+    pub fn lock_both<'a>(a: &'a Self, b: &'a Self) -> Option<(Locked<'a>, Locked<'a>)> {
+        if a.is(b) {
+            return None;
+        }
+        let (first, second) = if a.sk() < b.sk() { (a, b) } else { (b, a) };
+        // SAFETY: Both are held. The second is of the same lock class; the order makes it safe.
+        unsafe {
+            bindings::tcp_splice_lock_sock(first.sk(), 0);
+            bindings::tcp_splice_lock_sock(second.sk(), kb::SINGLE_DEPTH_NESTING as c_int);
+        }
+        Some((Locked(a), Locked(b)))
+    }
+
+    /// Stops keeping the network namespace alive, so that it can end with this socket in it. Who
+    /// calls this must let the socket vanish before the namespace is gone. Not locked.
+    pub fn release_net(&self) {
+        // SAFETY: Held.
+        unsafe { bindings::tcp_splice_release_net(self.sk()) };
+    }
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        // SAFETY: The hold of `from_fd` is given back. Deferred by the kernel where it must be.
+        unsafe { bindings::tcp_splice_sockfd_put(self.0.as_ptr()) };
+    }
+}
+
+/// A socket locked by us.
+///
+/// # Invariants
+///
+/// The lock is held and given back in drop.
+pub struct Locked<'a>(&'a TcpSocket);
+
+/// How many bytes are moved at a time.
+const MOVE_CHUNK: usize = 16 << 10;
+
+/// A move in progress: where bytes go, by way of which buffer, and what went wrong.
+struct Move<'a> {
+    to: *mut kb::sock,
+    buf: &'a mut [u8],
+    error: c_int,
+}
+
+/// Takes bytes off a receive queue and sends them on. Called by `tcp_read_sock`.
+unsafe extern "C" fn move_actor(
+    desc: *mut kb::read_descriptor_t,
+    skb: *mut kb::sk_buff,
+    offset: c_uint,
+    len: usize,
+) -> c_int {
+    // SAFETY: `move_unread` passes a `Move` that lives for the call.
+    let m = unsafe { &mut *(*desc).arg.data.cast::<Move<'_>>() };
+    let chunk = len.min(m.buf.len());
+    // SAFETY: The skb has `len` bytes from `offset` on; the buffer has `chunk`. The receiving
+    // socket is locked by the caller of `move_unread`.
+    let sent = unsafe {
+        let err = bindings::skb_copy_bits(
+            skb,
+            offset as c_int,
+            m.buf.as_mut_ptr().cast::<c_void>(),
+            chunk as c_int,
+        );
+        if err < 0 {
+            err
+        } else {
+            bindings::tcp_splice_send(m.to, m.buf.as_mut_ptr().cast(), chunk)
+        }
+    };
+    if sent < 0 {
+        m.error = sent;
+    }
+    sent
+}
+
+impl Locked<'_> {
+    /// The numbers as they are.
+    pub fn numbers(&self) -> Numbers {
+        let mut leg = bindings::tcp_splice_leg::default();
+        // SAFETY: Locked.
+        unsafe { bindings::tcp_splice_leg_read(self.0.sk(), &mut leg) };
+        let flag = |bit: u32| leg.flags & (1 << bit) != 0;
+        Numbers {
+            arrives: FlowKey {
+                saddr: leg.remote,
+                daddr: leg.local,
+                sport: leg.rport.to_ne_bytes(),
+                dport: leg.lport.to_ne_bytes(),
+                family: if leg.family == 6 { Family::V6 } else { Family::V4 },
+            },
+            state: match u32::from(leg.state) {
+                TCP_ESTABLISHED => TcpState::Established,
+                TCP_CLOSE_WAIT => TcpState::CloseWait,
+                _ => TcpState::Other,
+            },
+            rcv_nxt: Seq(leg.rcv_nxt),
+            copied_seq: Seq(leg.copied_seq),
+            snd_una: Seq(leg.snd_una),
+            write_seq: Seq(leg.write_seq),
+            wscale_in: leg.snd_wscale,
+            wscale_out: leg.rcv_wscale,
+            tsval: leg.tsval,
+            ts_recent: leg.ts_recent,
+            timestamps: flag(0),
+            sack: flag(1),
+            ecn: flag(2),
+            signed: flag(3),
+            ulp: flag(4),
+            urgent: flag(5),
+            usec: flag(6),
+            dead: flag(7),
+        }
+    }
+
+    /// Takes in what softirq has set aside while the socket was locked.
+    pub fn flush_backlog(&mut self) {
+        // SAFETY: Locked.
+        unsafe { bindings::tcp_splice_flush_backlog(self.0.sk()) };
+    }
+
+    /// Sends what is unread here on `to`, in order, and the peer's FIN after it if it came. Returns
+    /// the bytes moved. What was moved has been sent even if not all could be.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or what sending says.
+    pub fn move_unread(&mut self, to: &mut Locked<'_>) -> Result<u32> {
+        let before = self.numbers();
+        let mut moved = 0u32;
+        if before.unread() > 0 {
+            let mut buf = KVec::from_elem(0u8, MOVE_CHUNK, GFP_KERNEL)?;
+            let mut m = Move {
+                to: to.0.sk(),
+                buf: &mut buf,
+                error: 0,
+            };
+            while self.numbers().unread() > 0 {
+                let mut desc = kb::read_descriptor_t {
+                    written: 0,
+                    count: before.unread() as usize,
+                    arg: kb::read_descriptor_t__bindgen_ty_1 {
+                        data: core::ptr::from_mut(&mut m).cast(),
+                    },
+                    error: 0,
+                };
+                // SAFETY: Both sockets are locked, and `desc` carries a live `Move`.
+                let read =
+                    unsafe { bindings::tcp_splice_read_sock(self.0.sk(), &mut desc, Some(move_actor)) };
+                to_result(m.error)?;
+                to_result(read)?;
+                if read == 0 {
+                    return Err(EIO);
+                }
+                moved = moved.wrapping_add(read as u32);
+            }
+        }
+        if before.state == TcpState::CloseWait {
+            // SAFETY: Locked.
+            unsafe { bindings::tcp_splice_send_fin(to.0.sk()) };
+        }
+        Ok(moved)
+    }
+
+    /// User space reads end of file and cannot write from here on; TCP goes on retransmitting
+    /// what is unacknowledged, and sends no keep-alive.
+    pub fn make_dormant(&mut self) {
+        // SAFETY: Locked.
+        unsafe { bindings::tcp_splice_dormant(self.0.sk()) };
+    }
+
+    /// The connection is gone from this host, without a FIN or a RST.
+    pub fn vanish(self) {
+        // SAFETY: Locked.
+        unsafe { bindings::tcp_splice_vanish(self.0.sk()) };
+    }
+}
+
+const TCP_ESTABLISHED: u32 = 1;
+const TCP_CLOSE_WAIT: u32 = 8;
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Locked by us.
+        unsafe { bindings::release_sock(self.0.sk()) };
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An alarm inside a reference-counted value: runs it later, in process context; can be moved
+//! forward from softirq and cancelled. (`kernel::workqueue` can delay but not cancel or move.)
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+use crate::bindings;
+use core::{cell::UnsafeCell, ptr::NonNull};
+use kernel::{bindings as kb, ffi::c_int, prelude::*, sync::{Arc, UniqueArc}, types::Opaque};
+
+/// A workqueue of the module's own: dropping it waits for all that runs on it.
+pub struct Queue(NonNull<kb::workqueue_struct>);
+
+// SAFETY: Workqueues are made for concurrent use.
+unsafe impl Send for Queue {}
+// SAFETY: As above.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    /// A new queue. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new() -> Result<Queue> {
+        // SAFETY: No requirement; null is checked.
+        let ptr = unsafe { bindings::tcp_splice_workqueue() };
+        Ok(Queue(NonNull::new(ptr).ok_or(ENOMEM)?))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: Made in `new`, destroyed once. Waits for running items.
+        unsafe { kb::destroy_workqueue(self.0.as_ptr()) };
+    }
+}
+
+/// The alarm. It holds a reference to its owner while it is set.
+///
+/// # Invariants
+///
+/// `dwork` is initialised by [`arm`] before anything else uses it, and `owner` is the `Arc` that
+/// it is a part of.
+#[repr(C)]
+pub struct Alarm<T> {
+    dwork: Opaque<kb::delayed_work>,
+    owner: UnsafeCell<*const T>,
+}
+
+// SAFETY: `owner` is written once, by `arm`, before the value is shared with anybody who sets it.
+unsafe impl<T: Send + Sync> Send for Alarm<T> {}
+// SAFETY: As above.
+unsafe impl<T: Send + Sync> Sync for Alarm<T> {}
+
+impl<T> Alarm<T> {
+    /// Not armed.
+    pub const fn new() -> Self {
+        Alarm {
+            dwork: Opaque::uninit(),
+            owner: UnsafeCell::new(core::ptr::null()),
+        }
+    }
+}
+
+/// Values with an [`Alarm`] inside.
+pub trait HasAlarm: Send + Sync + Sized + 'static {
+    /// The one inside.
+    fn alarm(&self) -> &Alarm<Self>;
+    /// The queue it runs on.
+    fn queue(&self) -> &Queue;
+    /// The alarm went off. Process context, may sleep.
+    fn ring(self: Arc<Self>);
+}
+
+unsafe extern "C" fn callback<T: HasAlarm>(work: *mut kb::work_struct) {
+    // SAFETY: The work is the first field of the delayed work, which is that of the `Alarm`.
+    let owner = unsafe { *(*work.cast::<Alarm<T>>()).owner.get() };
+    // SAFETY: `set` gave this reference away.
+    T::ring(unsafe { Arc::from_raw(owner) });
+}
+
+/// Prepares the alarm of a value that nobody else has yet.
+pub fn arm<T: HasAlarm>(value: Pin<UniqueArc<T>>) -> Arc<T> {
+    let value: Arc<T> = value.into();
+    let alarm = value.alarm();
+    // SAFETY: The value was unique a line ago, so nobody reads or sets the alarm yet.
+    unsafe {
+        *alarm.owner.get() = &*value;
+        bindings::tcp_splice_delayed_work_init(alarm.dwork.get(), Some(callback::<T>));
+    }
+    value
+}
+
+/// Sets the alarm, or moves it, to `delay` jiffies from now. Any context but NMI.
+pub fn set<T: HasAlarm>(value: &T, delay: usize) {
+    let alarm = value.alarm();
+    // SAFETY: `owner` was written once, before the value was shared.
+    let owner = unsafe { *alarm.owner.get() };
+    if owner.is_null() {
+        return;
+    }
+    // SAFETY: `owner` is the `Arc` that `value`, which is alive, is in. This adds a reference.
+    let held = unsafe { core::mem::ManuallyDrop::new(Arc::from_raw(owner)) };
+    let extra = Arc::into_raw((*held).clone());
+    // SAFETY: Armed; `Queue` outlives its values' alarms, which are cancelled before it goes.
+    let pending = unsafe {
+        kb::mod_delayed_work_on(
+            kb::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+            value.queue().0.as_ptr(),
+            alarm.dwork.get(),
+            delay,
+        )
+    };
+    if pending {
+        // SAFETY: It was set already and holds its reference; the one just added is given back.
+        drop(unsafe { Arc::from_raw(extra) });
+    }
+}
+
+/// Cancels the alarm and waits until it does not run. May sleep; not from within [`HasAlarm::ring`].
+pub fn cancel<T: HasAlarm>(value: &T) {
+    let alarm = value.alarm();
+    // SAFETY: As in `set`.
+    let owner = unsafe { *alarm.owner.get() };
+    if owner.is_null() {
+        return;
+    }
+    // SAFETY: Armed.
+    if unsafe { kb::cancel_delayed_work_sync(alarm.dwork.get()) } {
+        // SAFETY: The alarm was set and held a reference that it will not give back itself.
+        drop(unsafe { Arc::from_raw(owner) });
+    }
+}

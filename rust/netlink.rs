@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests: parsed, done, answered. What they mean is in [`crate::splice`]; what they look like is in
+//! `Documentation/netlink/specs/tcp_splice.yaml`, from which [`crate::netlink_gen`] is made.
+
+use crate::{
+    flow::{self, Direction, Terms, DRAINING, FIN_ACKED, FIN_SEEN},
+    net::{
+        namespace::Namespace,
+        netlink::{DumpOut, Family, Group, Op, Put, Registration, Request},
+        socket::TcpSocket,
+    },
+    netlink_gen::{
+        self as gen, splice_attr, EndReason, FlowAttrs, FlowPut, Handler, SpliceAttrs, SplicePut,
+        SpliceState, StatsPut,
+    },
+    pernet::Ns,
+    splice::{self, Phase, Reason, Refusal, Row, Splice},
+    stats::Stat,
+    xlate::{
+        edit::Edit,
+        key::FlowKey,
+        seq::Seq,
+    },
+};
+use kernel::{module::this_module, pr_warn_once, prelude::*, sync::Arc};
+
+struct Handlers;
+
+static OPS: [Op; 5] = gen::ops::<Handlers>();
+static GROUPS: [Group; gen::MCGRPS.len()] = [Group::new(gen::MCGRPS[gen::MCGRP_EVENTS as usize])];
+static FAMILY: Family = Family::new(
+    this_module::<crate::LocalModule>(),
+    gen::FAMILY_NAME,
+    gen::FAMILY_VERSION as u32,
+    &OPS,
+    &GROUPS,
+);
+
+/// Starts to take requests. May sleep.
+///
+/// # Errors
+///
+/// `EEXIST` if there is a family of this name.
+pub fn register() -> Result<Registration> {
+    FAMILY.register()
+}
+
+impl Handler for Handlers {
+    fn splice_new(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let made = match (attrs.client_fd(), attrs.server_fd()) {
+            (Some(client), Some(server)) => arm(req, &ns, client, server, &attrs),
+            (None, None) => restore(req, &ns, &attrs),
+            (None, Some(_)) => Err(req.refuse_missing(
+                splice_attr::CLIENT_FD,
+                fmt!("server-fd needs client-fd with it"),
+            )),
+            (Some(_), None) => Err(req.refuse_missing(
+                splice_attr::SERVER_FD,
+                fmt!("client-fd needs server-fd with it"),
+            )),
+        };
+        let splice = made.inspect_err(|_| ns.count(Stat::Refused))?;
+        req.reply(|put| put_splice(put, &splice))
+    }
+
+    fn splice_get(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result {
+        let splice = find(req, &attrs)?;
+        req.reply(|put| put_splice(put, &splice))
+    }
+
+    fn splice_get_dump(out: &mut DumpOut<'_>) -> Result {
+        let ns = Ns::of(out.net())?;
+        out.set_generation(ns.generation());
+        while let Some(splice) = ns.at_or_after(out.cursor()) {
+            if !out.push(|put| put_splice(put, &splice))? {
+                break;
+            }
+            out.set_cursor(splice.id().saturating_add(1));
+        }
+        Ok(())
+    }
+
+    fn splice_del(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result {
+        let splice = find(req, &attrs)?;
+        if !splice.cut(Reason::Deleted) {
+            return Err(req.refuse_attr(
+                if splice.is_tombstone() { ENOENT } else { EBUSY },
+                splice_attr::ID,
+                if splice.is_tombstone() {
+                    fmt!("this splice has ended already")
+                } else {
+                    fmt!("this splice is still being armed; try again")
+                },
+            ));
+        }
+        req.reply(|put| put_splice(put, &splice))
+    }
+
+    fn stats_get(req: &Request<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        req.reply(|put| put_stats(put, &ns))
+    }
+}
+
+fn find(req: &Request<'_>, attrs: &SpliceAttrs<'_>) -> Result<Arc<Splice>> {
+    let Some(id) = attrs.id() else {
+        return Err(req.refuse_missing(splice_attr::ID, fmt!("say which splice: id is missing")));
+    };
+    Ns::of(req.net())?.get(id).ok_or_else(|| {
+        req.refuse_attr(
+            ENOENT,
+            splice_attr::ID,
+            fmt!("no splice {id} in this network namespace"),
+        )
+    })
+}
+
+fn arm(
+    req: &Request<'_>,
+    ns: &Arc<Ns>,
+    client: u32,
+    server: u32,
+    attrs: &SpliceAttrs<'_>,
+) -> Result<Arc<Splice>> {
+    if attrs.to_server().is_some() || attrs.to_client().is_some() {
+        return Err(req.refuse(EINVAL, fmt!("give sockets or numbers, not both")));
+    }
+    let socket = |fd: u32, attr: u16| {
+        TcpSocket::from_fd(fd).map_err(|e| {
+            if e == EPROTONOSUPPORT {
+                req.refuse_attr(e, attr, fmt!("descriptor {fd} is not a TCP socket"))
+            } else if e == ENOTSOCK {
+                req.refuse_attr(e, attr, fmt!("descriptor {fd} is not a socket"))
+            } else {
+                req.refuse_attr(e, attr, fmt!("descriptor {fd} is not open in the caller"))
+            }
+        })
+    };
+    let client = socket(client, splice_attr::CLIENT_FD)?;
+    let server = socket(server, splice_attr::SERVER_FD)?;
+    let module = this_module::<crate::LocalModule>();
+    splice::arm(ns, client, server, attrs.idle_timeout(), module)
+        .map_err(|refusal| refuse(req, refusal))
+}
+
+fn refuse(req: &Request<'_>, refusal: Refusal) -> Error {
+    req.refuse(refusal.errno(), fmt!("{refusal}"))
+}
+
+fn restore(req: &Request<'_>, ns: &Arc<Ns>, attrs: &SpliceAttrs<'_>) -> Result<Arc<Splice>> {
+    let (Some(to_server), Some(to_client)) = (attrs.to_server(), attrs.to_client()) else {
+        return Err(req.refuse(
+            EINVAL,
+            fmt!("give client-fd and server-fd, or to-server and to-client"),
+        ));
+    };
+    let row = |flow: &FlowAttrs<'_>, name: &'static str| {
+        read_row(flow)
+            .map_err(|what| req.refuse(EINVAL, fmt!("{name}: {what} is missing or does not fit")))
+    };
+    let to_server = row(&to_server, "to-server")?;
+    let to_client = row(&to_client, "to-client")?;
+    splice::restore(ns, &to_server, &to_client, attrs.idle_timeout())
+        .map_err(|refusal| refuse(req, refusal))
+}
+
+/// A key from attributes: both addresses of one family.
+fn read_key(
+    saddr: Option<&[u8]>,
+    sport: Option<u16>,
+    daddr: Option<&[u8]>,
+    dport: Option<u16>,
+) -> Option<FlowKey> {
+    let (saddr, daddr, sport, dport) = (saddr?, daddr?, sport?, dport?);
+    if let (Ok(saddr), Ok(daddr)) = (saddr.try_into(), daddr.try_into()) {
+        return Some(FlowKey::v4(saddr, sport, daddr, dport));
+    }
+    let (saddr, daddr) = (saddr.try_into().ok()?, daddr.try_into().ok()?);
+    Some(FlowKey::v6(saddr, sport, daddr, dport))
+}
+
+/// A row from attributes, or the name of what is wrong with them.
+fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
+    let key = read_key(flow.saddr(), flow.sport(), flow.daddr(), flow.dport())
+        .ok_or("an address or port")?;
+    let out = read_key(
+        flow.new_saddr(),
+        flow.new_sport(),
+        flow.new_daddr(),
+        flow.new_dport(),
+    )
+    .ok_or("a new address or port")?;
+    if out.family != key.family {
+        return Err("the family of a new address");
+    }
+    let seq_origin = Seq(flow.seq_origin().ok_or("seq-origin")?);
+    let ack_last = Seq(flow.ack_last().ok_or("ack-last")?);
+    let ack_delta = flow.ack_delta().ok_or("ack-delta")?;
+    let flags = flow.flags().ok_or("flags")?;
+    let timestamps = flags & gen::flow_flags::TIMESTAMPS != 0;
+    let stamp = |delta: Option<u32>, name| match delta {
+        None if timestamps => Err(name),
+        delta => Ok(delta.unwrap_or(0)),
+    };
+    let mut marks = 0;
+    for (flag, mark) in MARKS {
+        if flags & flag != 0 {
+            marks |= mark;
+        }
+    }
+    let wscale = |scale: Option<u32>, name| u8::try_from(scale.ok_or(name)?).map_err(|_| name);
+    Ok(Row {
+        key,
+        terms: Terms {
+            edit: Edit {
+                out,
+                seq_delta: flow.seq_delta().ok_or("seq-delta")?,
+                ack_delta,
+                tsval_delta: stamp(flow.tsval_delta(), "tsval-delta")?,
+                tsecr_delta: stamp(flow.tsecr_delta(), "tsecr-delta")?,
+                wscale_in: wscale(flow.wscale_in(), "wscale-in")?,
+                wscale_out: wscale(flow.wscale_out(), "wscale-out")?,
+                timestamps,
+                sack: flags & gen::flow_flags::SACK != 0,
+            },
+            seq_origin,
+            // Only a local socket drains, and this host has none.
+            ack_origin: ack_last,
+            ack_floor: Seq(flow.ack_floor().unwrap_or(ack_last.0.wrapping_add(ack_delta))),
+        },
+        seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
+        ack_last,
+        marks,
+        bytes: flow.bytes().unwrap_or(0),
+    })
+}
+
+/// Flags of the interface and marks of a flow.
+const MARKS: [(u32, u32); 3] = [
+    (gen::flow_flags::DRAINING, DRAINING),
+    (gen::flow_flags::FIN_SEEN, FIN_SEEN),
+    (gen::flow_flags::FIN_ACKED, FIN_ACKED),
+];
+
+fn put_key(put: &mut FlowPut<'_, '_>, arrives: &FlowKey, leaves: &FlowKey) -> Result {
+    put.saddr(arrives.source())?;
+    put.daddr(arrives.destination())?;
+    put.sport(u16::from_be_bytes(arrives.sport))?;
+    put.dport(u16::from_be_bytes(arrives.dport))?;
+    put.new_saddr(leaves.source())?;
+    put.new_daddr(leaves.destination())?;
+    put.new_sport(u16::from_be_bytes(leaves.sport))?;
+    put.new_dport(u16::from_be_bytes(leaves.dport))
+}
+
+fn put_flow(put: &mut FlowPut<'_, '_>, flow: &flow::Entry, terms: &Terms) -> Result {
+    let edit = &terms.edit;
+    put_key(put, flow.key(), &edit.out)?;
+    put.seq_delta(edit.seq_delta)?;
+    put.ack_delta(edit.ack_delta)?;
+    if edit.timestamps {
+        put.tsval_delta(edit.tsval_delta)?;
+        put.tsecr_delta(edit.tsecr_delta)?;
+    }
+    put.wscale_in(edit.wscale_in.into())?;
+    put.wscale_out(edit.wscale_out.into())?;
+    let marks = flow.marks();
+    let mut flags = 0;
+    if edit.timestamps {
+        flags |= gen::flow_flags::TIMESTAMPS;
+    }
+    if edit.sack {
+        flags |= gen::flow_flags::SACK;
+    }
+    for (flag, mark) in MARKS {
+        if marks & mark != 0 {
+            flags |= flag;
+        }
+    }
+    put.flags(flags)?;
+    put.seq_origin(terms.seq_origin.0)?;
+    put.seq_next(flow.seq_next().0)?;
+    put.ack_last(flow.ack_last().0)?;
+    put.ack_floor(terms.ack_floor.0)?;
+    let carried = flow.carried();
+    put.packets(carried.packets)?;
+    put.bytes(carried.bytes)
+}
+
+fn state(splice: &Splice) -> SpliceState {
+    let has = |mark| splice.to_server().has(mark) || splice.to_client().has(mark);
+    match splice.phase() {
+        Phase::Arming | Phase::Aborted => SpliceState::Arming,
+        Phase::Tombstone | Phase::Cut => SpliceState::Tombstone,
+        Phase::Live if has(DRAINING) => SpliceState::Draining,
+        Phase::Live if has(FIN_SEEN) => SpliceState::Closing,
+        Phase::Live => SpliceState::Established,
+    }
+}
+
+fn reason(splice: &Splice) -> EndReason {
+    match splice.reason() {
+        Reason::None => EndReason::None,
+        Reason::Fin => EndReason::Fin,
+        Reason::ResetByClient => EndReason::ResetByClient,
+        Reason::ResetByServer => EndReason::ResetByServer,
+        Reason::Deleted => EndReason::Deleted,
+        Reason::Idle => EndReason::Idle,
+        Reason::Replaced => EndReason::Replaced,
+    }
+}
+
+fn put_splice(put: &mut Put<'_>, splice: &Splice) -> Result {
+    let mut put = SplicePut::new(put);
+    put.id(splice.id())?;
+    if let Some((to_server, to_client)) = splice.terms(Direction::ToServer) {
+        put.to_server(|put| put_flow(put, splice.to_server(), to_server))?;
+        put.to_client(|put| put_flow(put, splice.to_client(), to_client))?;
+    }
+    put.idle_timeout(splice.idle_timeout())?;
+    put.state(state(splice))?;
+    put.reason(reason(splice))?;
+    put.age(splice.age())?;
+    put.idle(splice.idle())?;
+    put.moved_to_server(splice.moved(Direction::ToServer).into())?;
+    put.moved_to_client(splice.moved(Direction::ToClient).into())
+}
+
+fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
+    let mut put = StatsPut::new(put);
+    let (splices, tombstones) = ns.population();
+    put.splices(splices as u64)?;
+    put.tombstones(tombstones as u64)?;
+    put.created(ns.counted(Stat::Created))?;
+    put.ended(ns.counted(Stat::Ended))?;
+    put.refused(ns.counted(Stat::Refused))?;
+    put.translated(ns.counted(Stat::Translated))?;
+    put.held(ns.counted(Stat::Held))?;
+    put.drained(ns.counted(Stat::Drained))?;
+    put.answered(ns.counted(Stat::Answered))?;
+    put.drop_held(ns.counted(Stat::DropHeld))?;
+    put.drop_malformed(ns.counted(Stat::DropMalformed))?;
+    put.drop_ttl(ns.counted(Stat::DropTtl))?;
+    put.drop_no_route(ns.counted(Stat::DropNoRoute))?;
+    put.drop_too_big(ns.counted(Stat::DropTooBig))?;
+    put.drop_no_memory(ns.counted(Stat::DropNoMemory))?;
+    put.drop_invalid_rst(ns.counted(Stat::DropInvalidRst))?;
+    put.drop_local(ns.counted(Stat::DropLocal))
+}
+
+/// Tells who listens that a splice was made. May sleep.
+pub fn announce_new(net: &Namespace, splice: &Splice) {
+    announce(net, gen::CMD_SPLICE_NEW_NTF, splice);
+}
+
+/// Tells who listens that a splice ended. May sleep.
+pub fn announce_end(net: &Namespace, splice: &Splice) {
+    announce(net, gen::CMD_SPLICE_END_NTF, splice);
+}
+
+fn announce(net: &Namespace, cmd: u8, splice: &Splice) {
+    let sent = FAMILY.multicast(net, gen::MCGRP_EVENTS, cmd, |put| put_splice(put, splice));
+    if sent.is_err() {
+        pr_warn_once!("an event was lost for lack of memory\n");
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What each network namespace has: its flow table, its splices by id, its counters.
+
+use crate::{
+    flow,
+    net::{
+        namespace::{self, HasSlot, Namespace, PerNet, Slot},
+        netfilter,
+        percpu::Counters,
+        rcu,
+        workqueue::Queue,
+    },
+    splice::Splice,
+    stats::Stat,
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode},
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, Mutex,
+    },
+};
+
+/// All splices of a namespace, by id.
+pub struct Registry {
+    by_id: RBTree<u64, Arc<Splice>>,
+    last_id: u64,
+    /// The namespace is ending: no new splice.
+    closed: bool,
+}
+
+/// The state of one namespace.
+#[pin_data]
+pub struct Ns {
+    /// The namespace; not used after [`PerNet::end`].
+    pub net: &'static Namespace,
+    /// Flows by key, for the packet path.
+    pub flows: flow::Table,
+    /// Counters.
+    stats: Counters<{ Stat::COUNT }>,
+    /// Where splices look after themselves.
+    pub queue: Queue,
+    /// How many splices are in the table, tombstones included; 0 lets packets pass at once.
+    entries: Atomic<usize>,
+    /// How many of them are tombstones.
+    tombstones: Atomic<usize>,
+    /// Changes when a splice comes or goes, so that a dump can tell.
+    generation: Atomic<u32>,
+    #[pin]
+    registry: Mutex<Registry>,
+    #[pin]
+    hooks: Mutex<Option<netfilter::Registration<Ns>>>,
+}
+
+static SLOT: Slot<Ns> = Slot::new();
+
+impl HasSlot for Ns {
+    fn slot() -> &'static Slot<Ns> {
+        &SLOT
+    }
+}
+
+impl PerNet for Ns {
+    fn new(net: &'static Namespace) -> Result<Arc<Self>> {
+        let flows = flow::Table::new()?;
+        let stats = Counters::new()?;
+        let queue = Queue::new()?;
+        Arc::pin_init(
+            pin_init!(Ns {
+                net,
+                flows,
+                stats,
+                queue,
+                entries: Atomic::new(0),
+                tombstones: Atomic::new(0),
+                generation: Atomic::new(0),
+                registry <- new_mutex!(Registry {
+                    by_id: RBTree::new(),
+                    last_id: 0,
+                    closed: false,
+                }),
+                hooks <- new_mutex!(None),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn start(self: &Arc<Self>) -> Result {
+        *self.hooks.lock() = Some(netfilter::Registration::new(self.net, self)?);
+        Ok(())
+    }
+
+    fn stop(&self) {
+        if let Some(hooks) = &*self.hooks.lock() {
+            hooks.unregister();
+        }
+    }
+
+    fn end(&self) {
+        self.registry.lock().closed = true;
+        loop {
+            let first = self.registry.lock().by_id.iter().next().map(|(_, s)| s.clone());
+            let Some(splice) = first else {
+                break;
+            };
+            splice.abandon();
+        }
+        // Splices hold this state, and what tears down its table may sleep, which they must not.
+        if self.registry.lock().last_id > 0 {
+            rcu::barrier();
+        }
+        // The registration holds this state; with it goes the circle.
+        let hooks = self.hooks.lock().take();
+        drop(hooks);
+    }
+}
+
+impl Ns {
+    /// The state of the namespace that asks.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the namespace is ending.
+    pub fn of(net: &Namespace) -> Result<Arc<Ns>> {
+        namespace::state(net).ok_or(ENODEV)
+    }
+
+    /// Counts one. Any context.
+    #[inline]
+    pub fn count(&self, stat: Stat) {
+        self.stats.inc(stat as usize);
+    }
+
+    /// The sum of a counter.
+    pub fn counted(&self, stat: Stat) -> u64 {
+        self.stats.sum(stat as usize)
+    }
+
+    /// Whether there is no flow at all. Any context.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.load(Relaxed) == 0
+    }
+
+    /// Splices that live, and tombstones.
+    pub fn population(&self) -> (usize, usize) {
+        let tombstones = self.tombstones.load(Relaxed);
+        let entries = self.entries.load(Relaxed);
+        (entries.saturating_sub(tombstones), tombstones)
+    }
+
+    /// One splice became a tombstone. Any context.
+    pub fn count_tombstone(&self) {
+        self.tombstones.add(1, Relaxed);
+        self.generation.add(1, Relaxed);
+    }
+
+    /// What [`crate::net::netlink::DumpOut::set_generation`] wants.
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Relaxed)
+    }
+
+    /// A new id. May sleep.
+    pub fn next_id(&self) -> u64 {
+        let mut registry = self.registry.lock();
+        registry.last_id = registry.last_id.wrapping_add(1);
+        registry.last_id
+    }
+
+    /// Puts a splice in, its flows first. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if a flow of its key is there; `ENODEV` if the namespace is ending; `ENOMEM`.
+    pub fn add(&self, splice: &Arc<Splice>) -> Result {
+        let node = RBTreeNode::new(splice.id(), splice.clone(), GFP_KERNEL)?;
+        let mut registry = self.registry.lock();
+        if registry.closed {
+            return Err(ENODEV);
+        }
+        self.entries.add(1, Relaxed);
+        let inserted = self
+            .flows
+            .insert(splice, Splice::to_server)
+            .and_then(|()| {
+                self.flows
+                    .insert(splice, Splice::to_client)
+                    .inspect_err(|_| {
+                        self.flows.remove(splice, Splice::to_server);
+                    })
+            });
+        if inserted.is_err() {
+            self.entries.fetch_sub(1, Relaxed);
+            return inserted;
+        }
+        registry.by_id.insert(node);
+        self.generation.add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Takes the flows of a splice out of the table, so that no new packet finds them. Any context.
+    pub fn unlist(&self, splice: &Splice) {
+        self.flows.remove(splice, Splice::to_server);
+        self.flows.remove(splice, Splice::to_client);
+    }
+
+    /// Forgets a splice. May sleep.
+    pub fn remove(&self, splice: &Splice) {
+        self.unlist(splice);
+        let removed = self.registry.lock().by_id.remove(&splice.id());
+        if removed.is_some() {
+            if splice.is_tombstone() {
+                self.tombstones.fetch_sub(1, Relaxed);
+            }
+            self.entries.fetch_sub(1, Relaxed);
+            self.generation.add(1, Relaxed);
+        }
+    }
+
+    /// The splice with this id. May sleep.
+    pub fn get(&self, id: u64) -> Option<Arc<Splice>> {
+        self.registry.lock().by_id.get(&id).cloned()
+    }
+
+    /// The first splice with at least this id. May sleep.
+    pub fn at_or_after(&self, id: u64) -> Option<Arc<Splice>> {
+        let registry = self.registry.lock();
+        let cursor = registry.by_id.cursor_lower_bound(&id)?;
+        Some(cursor.current().1.clone())
+    }
+}

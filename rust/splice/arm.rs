@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Arming: from two connected sockets to two flows, at any moment, without losing a byte.
+//!
+//! 1. Both sockets are locked, so that what arrives for them waits in their backlogs.
+//! 2. The flows go into the table, unarmed: from here on the hook holds what arrives.
+//! 3. After a grace period every packet that had passed the hook before is in a socket, and the
+//!    backlogs are taken in. Nothing moves now.
+//! 4. What is unread in one socket is sent on the other, a FIN too. What the sockets have sent
+//!    and nobody has acknowledged stays theirs: they go dormant and drain.
+//! 5. The numbers are read, the held packets are carried by them, and the splice is live.
+
+use super::{
+    life::Phase,
+    terms::{check_rows, row, Row},
+    Legs, Splice, DEFAULT_IDLE_TIMEOUT,
+};
+use crate::{
+    flow::Direction,
+    hook,
+    net::{
+        module::ModuleHold,
+        netfilter::in_packet_context,
+        rcu,
+        socket::{Locked, Numbers, TcpSocket, TcpState},
+    },
+    pernet::Ns,
+    stats::Stat,
+};
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::{atomic::Relaxed, Arc},
+};
+
+/// Why there is no splice.
+#[derive(Clone, Copy)]
+pub enum Refusal {
+    /// Both descriptors are the same socket.
+    SameSocket,
+    /// The sockets are of another network namespace.
+    OtherNamespace,
+    /// One end is not connected any more.
+    NotConnected(Side),
+    /// Segments are signed.
+    Signed(Side),
+    /// kTLS or MPTCP.
+    UpperLayer(Side),
+    /// Urgent data is unread.
+    Urgent(Side),
+    /// IPv4 on one side, IPv6 on the other.
+    Families,
+    /// Timestamps on one side only.
+    Timestamps,
+    /// Timestamps tick in different units.
+    TimestampUnits,
+    /// ECN on one side only.
+    Ecn,
+    /// Rows of `new` are not each other's reverse.
+    NotReverseAddresses,
+    /// The same of deltas.
+    NotReverseNumbers,
+    /// The splice is still draining on its own host.
+    Draining,
+    /// The addresses and ports are spliced already.
+    Exists,
+    /// Unread bytes could not be moved.
+    Move(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+/// One of the two ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Client => "client",
+            Side::Server => "server",
+        })
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(e: Error) -> Self {
+        if e == EEXIST {
+            Refusal::Exists
+        } else {
+            Refusal::Failed(e)
+        }
+    }
+}
+
+impl Refusal {
+    /// The error number for user space.
+    pub fn errno(&self) -> Error {
+        match self {
+            Refusal::SameSocket
+            | Refusal::OtherNamespace
+            | Refusal::NotReverseAddresses
+            | Refusal::NotReverseNumbers => EINVAL,
+            Refusal::NotConnected(_) => ENOTCONN,
+            Refusal::Signed(_)
+            | Refusal::UpperLayer(_)
+            | Refusal::Urgent(_)
+            | Refusal::Families
+            | Refusal::Timestamps
+            | Refusal::TimestampUnits
+            | Refusal::Ecn => EOPNOTSUPP,
+            Refusal::Draining => EBUSY,
+            Refusal::Exists => EEXIST,
+            Refusal::Move(e) | Refusal::Failed(e) => *e,
+        }
+    }
+}
+
+// At most 79 bytes each: that is what an extended ACK holds.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::SameSocket => f.write_str("client-fd and server-fd are the same socket"),
+            Refusal::OtherNamespace => {
+                f.write_str("a socket is of another network namespace than this request")
+            }
+            Refusal::NotConnected(side) => f.write_fmt(fmt!("{side} connection is not established any more")),
+            Refusal::Signed(side) => {
+                f.write_fmt(fmt!("{side} connection is signed (TCP-MD5 or TCP-AO); copy instead"))
+            }
+            Refusal::UpperLayer(side) => f.write_fmt(fmt!("{side} socket has kTLS or MPTCP; copy instead")),
+            Refusal::Urgent(side) => f.write_fmt(fmt!("{side} socket has urgent data; read it first")),
+            Refusal::Families => f.write_str("client is IPv4 and server IPv6, or reverse; copy instead"),
+            Refusal::Timestamps => {
+                f.write_str("TCP timestamps on one connection only; set both alike or copy")
+            }
+            Refusal::TimestampUnits => f.write_str("TCP timestamps tick in different units; copy instead"),
+            Refusal::Ecn => f.write_str("ECN on one connection only; set both alike or copy"),
+            Refusal::NotReverseAddresses => {
+                f.write_str("to-server and to-client are not each other's reverse: addresses")
+            }
+            Refusal::NotReverseNumbers => {
+                f.write_str("to-server and to-client are not each other's reverse: deltas")
+            }
+            Refusal::Draining => f.write_str("still draining on its own host; save it once established"),
+            Refusal::Exists => f.write_str("these addresses and ports are spliced already"),
+            Refusal::Move(_) => f.write_str("unread bytes could not be moved to the other socket"),
+            Refusal::Failed(_) => f.write_str("no splice could be made"),
+        }
+    }
+}
+
+fn check_side(n: &Numbers, side: Side) -> Result<(), Refusal> {
+    if n.state == TcpState::Other || n.dead {
+        Err(Refusal::NotConnected(side))
+    } else if n.signed {
+        Err(Refusal::Signed(side))
+    } else if n.ulp {
+        Err(Refusal::UpperLayer(side))
+    } else if n.urgent {
+        Err(Refusal::Urgent(side))
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether these two connections can be translated into each other.
+fn check(client: &Numbers, server: &Numbers) -> Result<(), Refusal> {
+    check_side(client, Side::Client)?;
+    check_side(server, Side::Server)?;
+    if client.arrives.family != server.arrives.family {
+        return Err(Refusal::Families);
+    }
+    // Segments without the option are dropped where it was agreed on (RFC 7323, section 3.2), and
+    // nothing that passes could give it a value.
+    if client.timestamps != server.timestamps {
+        return Err(Refusal::Timestamps);
+    }
+    if client.timestamps && client.usec != server.usec {
+        return Err(Refusal::TimestampUnits);
+    }
+    // A CE mark must reach a sender that understands ECE.
+    if client.ecn != server.ecn {
+        return Err(Refusal::Ecn);
+    }
+    Ok(())
+}
+
+/// Splices two connected sockets of the namespace. May sleep.
+///
+/// The sockets are not usable by user space after this; closing them sends nothing.
+///
+/// # Errors
+///
+/// Why not. The sockets are as they were then, but for bytes that were moved already
+/// ([`Refusal::Move`] only), which have been sent as a copying proxy would have.
+pub fn arm(
+    ns: &Arc<Ns>,
+    client: TcpSocket,
+    server: TcpSocket,
+    idle_timeout: Option<u64>,
+    module: &'static ThisModule,
+) -> Result<Arc<Splice>, Refusal> {
+    if !client.is_in(ns.net) || !server.is_in(ns.net) {
+        return Err(Refusal::OtherNamespace);
+    }
+    let hold = ModuleHold::new(module)?;
+    let legs = Legs {
+        client,
+        server,
+        _module: hold,
+    };
+    let legs = Arc::new(legs, GFP_KERNEL).map_err(Error::from)?;
+    let splice = {
+        let (mut client, mut server) =
+            TcpSocket::lock_both(&legs.client, &legs.server).ok_or(Refusal::SameSocket)?;
+        let (c, s) = (client.numbers(), server.numbers());
+        check(&c, &s)?;
+
+        let idle_timeout = idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT);
+        let splice = Splice::new(ns, c.arrives, s.arrives, idle_timeout)?;
+        ns.add(&splice)?;
+        rcu::synchronize_net();
+        client.flush_backlog();
+        server.flush_backlog();
+
+        match move_all(&splice, &mut client, &mut server) {
+            Ok(rows) => {
+                client.make_dormant();
+                server.make_dormant();
+                *splice.legs.lock() = Some(legs.clone());
+                splice.go_live(&rows);
+            }
+            Err(refusal) => {
+                splice.abort();
+                return Err(refusal);
+            }
+        }
+        splice
+    };
+    legs.client.release_net();
+    legs.server.release_net();
+    ns.count(Stat::Created);
+    splice.announce();
+    splice.watch();
+    Ok(splice)
+}
+
+/// Moves what is unread, and reads the numbers after that.
+fn move_all(
+    splice: &Splice,
+    client: &mut Locked<'_>,
+    server: &mut Locked<'_>,
+) -> Result<[Row; 2], Refusal> {
+    // What came last may have closed or reset a connection, or brought urgent data.
+    let (c, s) = (client.numbers(), server.numbers());
+    check(&c, &s)?;
+    let [to_server, to_client] = &splice.moved;
+    to_server.store(client.move_unread(server).map_err(Refusal::Move)?, Relaxed);
+    to_client.store(server.move_unread(client).map_err(Refusal::Move)?, Relaxed);
+    let (c_now, s_now) = (client.numbers(), server.numbers());
+    Ok([row(&c_now, c.state, &s_now), row(&s_now, s.state, &c_now)])
+}
+
+/// Makes a splice from numbers, without sockets: one of another host. May sleep.
+///
+/// # Errors
+///
+/// Why not; nothing has changed.
+pub fn restore(
+    ns: &Arc<Ns>,
+    to_server: &Row,
+    to_client: &Row,
+    idle_timeout: Option<u64>,
+) -> Result<Arc<Splice>, Refusal> {
+    check_rows(to_server, to_client)?;
+    let idle_timeout = idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT);
+    let splice = Splice::new(ns, to_server.key, to_client.key, idle_timeout)?;
+    ns.add(&splice)?;
+    splice.go_live(&[*to_server, *to_client]);
+    ns.count(Stat::Created);
+    splice.announce();
+    splice.watch();
+    Ok(splice)
+}
+
+impl Splice {
+    /// Carries what was held by the numbers, and from here on carries what arrives.
+    fn go_live(&self, rows: &[Row; 2]) {
+        let [to_server, to_client] = rows;
+        for (row, flow) in [(to_server, &self.to_server), (to_client, &self.to_client)] {
+            let origin = row.terms.seq_origin;
+            flow.start(origin, row.seq_next, row.ack_last, row.bytes, row.marks);
+        }
+        self.terms.populate([to_server.terms, to_client.terms]);
+        in_packet_context(|_| loop {
+            // Packets go on being held until none is: they leave in the order they came.
+            let (next, onward) = {
+                let mut held = self.held.lock();
+                let next = held.queue.as_mut().and_then(|queue| queue.pop());
+                if next.is_none() {
+                    held.queue = None;
+                    self.finish_arming(Phase::Live);
+                }
+                (next, held.onward)
+            };
+            let Some((packet, _device)) = next else {
+                break;
+            };
+            hook::carry_held(&self.ns, self, packet, onward);
+        });
+    }
+
+    /// There will be no splice: what was held goes to the sockets that it was for.
+    fn abort(&self) {
+        in_packet_context(|_| {
+            self.finish_arming(Phase::Aborted);
+            loop {
+                let (next, onward) = {
+                    let mut held = self.held.lock();
+                    (held.queue.as_mut().and_then(|queue| queue.pop()), held.onward)
+                };
+                let (Some((packet, _device)), Some(onward)) = (next, onward) else {
+                    break;
+                };
+                onward.receive(self.ns.net, packet);
+            }
+        });
+        self.ns.remove(self);
+    }
+
+    /// Which flow a packet of this family and key belongs to.
+    pub(crate) fn direction_of(&self, key: &crate::xlate::key::FlowKey) -> Option<Direction> {
+        if key == self.to_server.key() {
+            Some(Direction::ToServer)
+        } else if key == self.to_client.key() {
+            Some(Direction::ToClient)
+        } else {
+            None
+        }
+    }
+}

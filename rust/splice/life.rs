@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a splice ends, and what is left of it for a while.
+
+use super::Splice;
+use crate::{
+    flow::Direction,
+    net::{
+        netfilter::in_packet_context,
+        skbuff::Packet,
+        time,
+        workqueue::{self, Alarm, HasAlarm, Queue},
+    },
+    netlink,
+    stats::Stat,
+    xlate::{
+        build::build_rst,
+        key::{Family, FlowKey},
+        seq::Seq,
+    },
+};
+use kernel::{
+    sync::{
+        atomic::{Acquire, Full, Relaxed, Release},
+        Arc,
+    },
+};
+
+/// Where a splice stands, as the packet path sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Phase {
+    /// Packets are held.
+    Arming,
+    /// Packets are carried.
+    Live,
+    /// Ended by its ends: late packets are carried.
+    Tombstone,
+    /// Ended by us: late packets are answered with a RST.
+    Cut,
+    /// Never was: packets pass.
+    Aborted,
+}
+
+/// Why a splice ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Reason {
+    /// It has not.
+    None,
+    /// FIN in both directions, acknowledged.
+    Fin,
+    /// RST of the client.
+    ResetByClient,
+    /// RST of the server.
+    ResetByServer,
+    /// An operator deleted it.
+    Deleted,
+    /// Nothing was sent for too long.
+    Idle,
+    /// A new connection has the same addresses and ports.
+    Replaced,
+}
+
+impl Reason {
+    const ALL: [Reason; 7] = [
+        Reason::None,
+        Reason::Fin,
+        Reason::ResetByClient,
+        Reason::ResetByServer,
+        Reason::Deleted,
+        Reason::Idle,
+        Reason::Replaced,
+    ];
+}
+
+/// How long late packets are expected: 2MSL, as Linux has it (TCP_TIMEWAIT_LEN), milliseconds.
+const TOMBSTONE_MS: u64 = 60_000;
+
+/// A TCP header without options.
+const TCP_HEADER: usize = 20;
+
+impl Splice {
+    /// Where it stands. Any context.
+    #[inline]
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Acquire) {
+            0 => Phase::Arming,
+            1 => Phase::Live,
+            2 => Phase::Tombstone,
+            3 => Phase::Cut,
+            _ => Phase::Aborted,
+        }
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u32, Release);
+    }
+
+    /// Arming is over, unless what was held has ended the splice already.
+    pub(super) fn finish_arming(&self, phase: Phase) {
+        let _ = self
+            .phase
+            .cmpxchg(Phase::Arming as u32, phase as u32, Full);
+    }
+
+    /// Whether it has ended.
+    pub fn is_tombstone(&self) -> bool {
+        matches!(self.phase(), Phase::Tombstone | Phase::Cut)
+    }
+
+    /// Why it ended.
+    pub fn reason(&self) -> Reason {
+        let reason = self.reason.load(Relaxed) as usize;
+        Reason::ALL.get(reason).copied().unwrap_or(Reason::None)
+    }
+
+    /// Ends a live splice; the first to do so gives the reason. Any context.
+    fn leave(&self, phase: Phase, reason: Reason) -> bool {
+        if self
+            .reason
+            .cmpxchg(Reason::None as u32, reason as u32, Full)
+            .is_err()
+        {
+            return false;
+        }
+        self.set_phase(phase);
+        self.ns.count_tombstone();
+        self.ns.count(Stat::Ended);
+        workqueue::set(self, 0);
+        true
+    }
+
+    /// The two ends have ended it. Any context.
+    pub fn end(&self, reason: Reason) {
+        self.leave(Phase::Tombstone, reason);
+    }
+
+    /// The RST of one end has ended it. Any context.
+    pub fn end_by_rst_from(&self, direction: Direction) {
+        self.end(match direction {
+            Direction::ToServer => Reason::ResetByClient,
+            Direction::ToClient => Reason::ResetByServer,
+        });
+    }
+
+    /// Cuts a live splice: both ends get a RST with the number they expect, as far as they said.
+    /// An end that expects another says so in a challenge ACK (RFC 5961), which is answered.
+    /// `false` if it had ended. Process context.
+    pub fn cut(&self, reason: Reason) -> bool {
+        if self.phase() != Phase::Live || !self.leave(Phase::Cut, reason) {
+            return false;
+        }
+        in_packet_context(|_| {
+            for flow in [&self.to_server, &self.to_client] {
+                // The sender of a flow is told in the numbers that it acknowledged with.
+                self.send_rst(flow.key(), flow.ack_last(), Some(flow.seq_next()));
+            }
+        });
+        true
+    }
+
+    /// Sends a RST to the sender of packets with the key `arrives`. Softirq.
+    pub fn send_rst(&self, arrives: &FlowKey, seq: Seq, ack: Option<Seq>) {
+        let key = arrives.reverse();
+        let ip_header = match key.family {
+            Family::V4 => 20,
+            Family::V6 => 40,
+        };
+        let rst = Packet::build(key.family, ip_header + TCP_HEADER, |out| {
+            build_rst(out, &key, seq, ack)
+        });
+        match rst.map(|rst| rst.route(self.ns.net, &key)) {
+            Some(Ok(rst)) => rst.output(self.ns.net),
+            Some(Err(_)) => self.ns.count(Stat::DropNoRoute),
+            None => self.ns.count(Stat::DropNoMemory),
+        }
+    }
+
+    /// A new connection takes the addresses and ports of a tombstone. Any context.
+    pub fn replace(&self) {
+        self.ns.unlist(self);
+        // What is left goes as soon as its turn comes.
+        workqueue::set(self, 0);
+    }
+
+    /// Tells who listens that the splice is there.
+    pub(super) fn announce(&self) {
+        netlink::announce_new(self.ns.net, self);
+    }
+
+    /// Starts looking for idleness.
+    pub(super) fn watch(&self) {
+        // An end may have come already, with an alarm that must not be put off.
+        if self.phase() == Phase::Live {
+            if let Some(delay) = self.idle_left() {
+                workqueue::set(self, delay);
+            }
+            if self.is_tombstone() {
+                workqueue::set(self, 0);
+            }
+        }
+    }
+
+    /// Jiffies until it is idle for too long; `None` if it may be idle for ever.
+    fn idle_left(&self) -> Option<usize> {
+        (self.idle_timeout > 0)
+            .then(|| time::from_ms(self.idle_timeout.saturating_sub(self.idle())).max(1))
+    }
+
+    /// Lets the local sockets vanish. May sleep. `true` for whoever did it.
+    fn reap(&self) -> bool {
+        let legs = self.legs.lock().take();
+        let Some(legs) = legs else {
+            return false;
+        };
+        legs.client.lock().vanish();
+        legs.server.lock().vanish();
+        true
+    }
+
+    /// Everything goes at once, and nobody is told: the namespace or the module ends. May sleep.
+    pub fn abandon(&self) {
+        self.leave(Phase::Tombstone, Reason::Deleted);
+        workqueue::cancel(self);
+        self.reap();
+        self.ns.remove(self);
+    }
+}
+
+impl HasAlarm for Splice {
+    fn alarm(&self) -> &Alarm<Self> {
+        &self.alarm
+    }
+
+    fn queue(&self) -> &Queue {
+        &self.ns.queue
+    }
+
+    fn ring(self: Arc<Self>) {
+        match self.phase() {
+            Phase::Live => match self.idle_left() {
+                Some(_) if self.idle() >= self.idle_timeout => {
+                    self.cut(Reason::Idle);
+                }
+                Some(delay) => workqueue::set(&*self, delay),
+                None => {}
+            },
+            Phase::Tombstone | Phase::Cut => {
+                if !self.buried.xchg(true, Relaxed) {
+                    self.reap();
+                    netlink::announce_end(self.ns.net, &self);
+                    workqueue::set(&*self, time::from_ms(TOMBSTONE_MS));
+                } else {
+                    self.ns.remove(&self);
+                }
+            }
+            Phase::Arming | Phase::Aborted => {}
+        }
+    }
+}

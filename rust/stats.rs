@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is counted, by namespace.
+
+/// One counter of [`crate::pernet::Ns`]. The specification of the netlink family says what each means.
+#[derive(Clone, Copy)]
+pub enum Stat {
+    /// Splices made.
+    Created,
+    /// Splices ended.
+    Ended,
+    /// Requests for a splice refused.
+    Refused,
+    /// Packets translated and sent on.
+    Translated,
+    /// Packets held while a splice was being armed.
+    Held,
+    /// Acknowledgements given to a draining socket.
+    Drained,
+    /// Packets answered with a RST.
+    Answered,
+    /// Too many were held.
+    DropHeld,
+    /// A header was truncated or contradicted itself.
+    DropMalformed,
+    /// TTL or hop limit used up.
+    DropTtl,
+    /// No route to the new destination.
+    DropNoRoute,
+    /// Larger than the route takes; the sender was told.
+    DropTooBig,
+    /// No memory for a writable header.
+    DropNoMemory,
+    /// RST outside of any window.
+    DropInvalidRst,
+    /// From a dormant local socket, in the spliced range.
+    DropLocal,
+}
+
+impl Stat {
+    /// How many there are.
+    pub const COUNT: usize = Stat::DropLocal as usize + 1;
+}
