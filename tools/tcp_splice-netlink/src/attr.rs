@@ -255,3 +255,101 @@ impl Set {
         self.name(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Little-endian bytes are what the expectations are written in.
+    const LITTLE: bool = cfg!(target_endian = "little");
+
+    fn written(fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let mut out = Writer::default();
+        fill(&mut out);
+        out.into_bytes()
+    }
+
+    #[test]
+    fn values_have_their_length_and_padding() {
+        if !LITTLE {
+            return;
+        }
+        assert_eq!(written(|out| out.u32(2, 5)), [8, 0, 2, 0, 5, 0, 0, 0]);
+        assert_eq!(
+            written(|out| out.be16(3, 0x1f90)),
+            [6, 0, 3, 0, 0x1f, 0x90, 0, 0]
+        );
+        assert_eq!(written(|out| out.uint(1, 7)), [8, 0, 1, 0, 7, 0, 0, 0]);
+        assert_eq!(
+            written(|out| out.uint(1, 1 << 32)),
+            [12, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+        );
+        assert_eq!(
+            written(|out| out.address(1, Ipv4Addr::new(192, 0, 2, 1).into())),
+            [8, 0, 1, 0, 192, 0, 2, 1]
+        );
+        assert_eq!(
+            written(|out| out.string(2, "ab")),
+            [7, 0, 2, 0, b'a', b'b', 0, 0]
+        );
+        assert_eq!(
+            written(|out| out.nested(4, |out| out.be16(1, 1))),
+            [12, 0, 4, 0x80, 6, 0, 1, 0, 0, 1, 0, 0]
+        );
+    }
+
+    #[test]
+    fn values_are_read_back() {
+        let bytes = written(|out| {
+            out.u32(1, u32::MAX);
+            out.be16(2, 443);
+            out.uint(3, u64::MAX);
+            out.uint(4, 9);
+            out.address(5, Ipv6Addr::LOCALHOST.into());
+            out.nested(6, |out| out.string(1, "text"));
+        });
+        let attrs: Vec<Attr<'_>> = Attrs::new(&bytes, 0)
+            .collect::<Result<_, _>>()
+            .expect("what was written is well formed");
+        let ids: Vec<u16> = attrs.iter().map(Attr::id).collect();
+        assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(attrs[0].u32(), Ok(u32::MAX));
+        assert_eq!(attrs[1].be16(), Ok(443));
+        assert_eq!(attrs[2].uint(), Ok(u64::MAX));
+        assert_eq!(attrs[3].uint(), Ok(9));
+        assert_eq!(attrs[4].address(), Ok(Ipv6Addr::LOCALHOST.into()));
+        let inner = attrs[5].nested().next().expect("there is one");
+        assert_eq!(inner.expect("it is well formed").string(), "text");
+    }
+
+    #[test]
+    fn wrong_lengths_are_errors_and_end_the_walk() {
+        for bytes in [
+            // Shorter than a header, than itself, than its length says.
+            &[4, 0, 1][..],
+            &[3, 0, 1, 0],
+            &[0, 0, 1, 0],
+            &[9, 0, 1, 0, 0, 0, 0, 0],
+        ] {
+            let mut attrs = Attrs::new(bytes, 0);
+            assert!(attrs.next().is_some_and(|attr| attr.is_err()), "{bytes:?}");
+            assert!(attrs.next().is_none(), "{bytes:?}");
+        }
+        let bytes = written(|out| out.bytes(1, &[1, 2, 3]));
+        let attr = Attrs::new(&bytes, 0).next().expect("there is one");
+        let attr = attr.expect("it is well formed");
+        assert!(attr.u32().is_err());
+        assert!(attr.uint().is_err());
+        assert!(attr.be16().is_err());
+        assert!(attr.address().is_err());
+    }
+
+    #[test]
+    fn the_last_attribute_may_lack_its_padding() {
+        let bytes = written(|out| out.be16(1, 80));
+        let attr = Attrs::new(&bytes[..6], 0).next().expect("there is one");
+        assert_eq!(attr.and_then(|attr| attr.be16()), Ok(80));
+        assert_eq!(Attrs::new(&bytes[..6], 0).count(), 1);
+        assert_eq!(Attrs::new(&bytes, 400).count(), 0);
+    }
+}

@@ -129,3 +129,40 @@ fn decode(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::Writer;
+    use crate::generated::EndReason;
+    use crate::message::tests::from_kernel;
+
+    #[test]
+    fn a_datagram_becomes_events_in_order() {
+        let event = |cmd, reason| {
+            let mut out = Writer::after(vec![cmd, 1, 0, 0]);
+            out.uint(1, 5);
+            out.u32(8, reason);
+            from_kernel(0x1c, 0, 0, &out.into_bytes())
+        };
+        let mut datagram = event(CMD_SPLICE_NEW_NTF, 0);
+        // From another family, and from a newer kernel.
+        datagram.extend(from_kernel(0x1d, 0, 0, &[CMD_SPLICE_END_NTF, 1, 0, 0]));
+        datagram.extend(event(77, 0));
+        datagram.extend(event(CMD_SPLICE_END_NTF, 4));
+        let mut queue = VecDeque::new();
+        decode_datagram(&datagram, 0x1c, &mut queue).expect("it is well formed");
+        let splice = |reason| Splice {
+            id: Some(5),
+            reason: Some(reason),
+            ..Splice::default()
+        };
+        assert_eq!(
+            queue,
+            [
+                Event::New(splice(EndReason::None)),
+                Event::End(splice(EndReason::Deleted))
+            ]
+        );
+    }
+}

@@ -210,3 +210,204 @@ impl<'a> Message<'a> {
         Ok(ack)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::generated::{Flow, SpliceNewRequest};
+
+    /// What an acknowledgement holds besides the header of the request.
+    #[derive(Debug, Default)]
+    pub(crate) struct AckOf<'a> {
+        pub(crate) errno: i32,
+        pub(crate) message: Option<&'a str>,
+        pub(crate) offset: Option<usize>,
+        pub(crate) missing: Option<(u16, Option<usize>)>,
+        /// Whether the whole request comes back.
+        pub(crate) uncapped: bool,
+    }
+
+    /// A message as the kernel sends it.
+    pub(crate) fn from_kernel(kind: u16, flags: u16, seq: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let len = u32::try_from(NLMSG_HEADER_LEN + payload.len()).expect("it is short");
+        bytes.extend(len.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend(seq.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(payload);
+        bytes.resize(align(bytes.len()), 0);
+        bytes
+    }
+
+    pub(crate) fn ack_of(request: &[u8], ack: &AckOf<'_>) -> Vec<u8> {
+        let seq = u32::from_ne_bytes(request[8..12].try_into().expect("a header"));
+        let mut flags = 0;
+        let mut payload = (-ack.errno).to_ne_bytes().to_vec();
+        if ack.uncapped {
+            payload.extend(request);
+        } else {
+            flags |= NLM_F_CAPPED;
+            payload.extend(&request[..NLMSG_HEADER_LEN]);
+        }
+        let number = |n: usize| u32::try_from(n).expect("it is small");
+        let before = payload.len();
+        let mut out = Writer::after(payload);
+        if let Some(text) = ack.message {
+            out.string(NLMSGERR_ATTR_MSG, text);
+        }
+        if let Some(offset) = ack.offset {
+            out.u32(NLMSGERR_ATTR_OFFS, number(offset));
+        }
+        if let Some((id, nest)) = ack.missing {
+            if let Some(nest) = nest {
+                out.u32(NLMSGERR_ATTR_MISS_NEST, number(nest));
+            }
+            out.u32(NLMSGERR_ATTR_MISS_TYPE, id.into());
+        }
+        let payload = out.into_bytes();
+        if payload.len() > before {
+            flags |= NLM_F_ACK_TLVS;
+        }
+        from_kernel(NLMSG_ERROR, flags, seq, &payload)
+    }
+
+    fn request() -> Vec<u8> {
+        let flow = Flow {
+            saddr: Some([192, 0, 2, 1].into()),
+            wscale_in: Some(15),
+            ..Flow::default()
+        };
+        let new = SpliceNewRequest {
+            client_fd: Some(5),
+            to_server: Some(&flow),
+            idle_timeout: Some(60_000),
+            ..SpliceNewRequest::default()
+        };
+        let flags = NLM_F_REQUEST | NLM_F_ACK;
+        build(0x1c, flags, 7, SpliceNewRequest::CMD, |out| new.encode(out))
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_request_is_these_bytes() {
+        #[rustfmt::skip]
+        let expected = [
+            // Length, type, flags, sequence, port.
+            56, 0, 0, 0,  0x1c, 0,  0x05, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+            // Command, version.
+            1, 1, 0, 0,
+            // client-fd.
+            8, 0, 2, 0,  5, 0, 0, 0,
+            // to-server, with saddr and wscale-in.
+            20, 0, 4, 0x80,
+            8, 0, 1, 0,  192, 0, 2, 1,
+            8, 0, 13, 0,  15, 0, 0, 0,
+            // idle-timeout.
+            8, 0, 6, 0,  0x60, 0xea, 0, 0,
+        ];
+        assert_eq!(request(), expected);
+    }
+
+    fn ack(ack: &AckOf<'_>) -> Ack {
+        let request = request();
+        let bytes = ack_of(&request, ack);
+        let message = Messages(&bytes).next().expect("there is one");
+        let message = message.expect("it is well formed");
+        message
+            .ack(&request, SpliceNewRequest::ATTRS)
+            .expect("it is well formed")
+    }
+
+    #[test]
+    fn an_error_names_the_attribute_at_its_offset() {
+        for uncapped in [false, true] {
+            let top = ack(&AckOf {
+                errno: 22,
+                message: Some("not a TCP socket"),
+                offset: Some(20),
+                uncapped,
+                ..AckOf::default()
+            });
+            assert_eq!(top.errno, 22);
+            assert_eq!(top.message.as_deref(), Some("not a TCP socket"));
+            assert_eq!(top.attribute.as_deref(), Some("client-fd"));
+        }
+        let nested = ack(&AckOf {
+            errno: 34,
+            offset: Some(40),
+            ..AckOf::default()
+        });
+        assert_eq!(nested.attribute.as_deref(), Some("to-server.wscale-in"));
+        let nowhere = ack(&AckOf {
+            errno: 34,
+            offset: Some(41),
+            ..AckOf::default()
+        });
+        assert_eq!(nowhere.attribute, None);
+    }
+
+    #[test]
+    fn an_error_names_the_attribute_that_is_missing() {
+        let top = ack(&AckOf {
+            errno: 22,
+            missing: Some((3, None)),
+            ..AckOf::default()
+        });
+        assert_eq!(top.attribute.as_deref(), Some("server-fd"));
+        let nested = ack(&AckOf {
+            errno: 22,
+            missing: Some((2, Some(28))),
+            ..AckOf::default()
+        });
+        assert_eq!(nested.attribute.as_deref(), Some("to-server.daddr"));
+        let unknown = ack(&AckOf {
+            errno: 22,
+            missing: Some((99, None)),
+            ..AckOf::default()
+        });
+        assert_eq!(unknown.attribute.as_deref(), Some("attribute 99"));
+    }
+
+    #[test]
+    fn an_error_reads_well() {
+        let text = |errno, message: Option<&str>, attribute: Option<&str>| {
+            Error::Kernel {
+                errno,
+                message: message.map(String::from),
+                attribute: attribute.map(String::from),
+            }
+            .to_string()
+        };
+        assert_eq!(
+            text(22, Some("wscale exceeds 14"), Some("to-server.wscale-in")),
+            "wscale exceeds 14 (to-server.wscale-in)"
+        );
+        assert_eq!(text(2, None, None), "No such file or directory");
+        assert_eq!(
+            text(1, None, None),
+            "Operation not permitted; CAP_NET_ADMIN is needed"
+        );
+    }
+
+    #[test]
+    fn damaged_messages_are_errors() {
+        let request = request();
+        let good = ack_of(&request, &AckOf::default());
+        for end in 1..good.len() {
+            let cut = &good[..end];
+            let first = Messages(cut).next().expect("there are bytes");
+            assert!(first.is_err(), "{end}");
+        }
+        // A length below that of a header would never advance.
+        let mut short = good.clone();
+        short[..4].copy_from_slice(&8u32.to_ne_bytes());
+        assert!(Messages(&short).next().is_some_and(|m| m.is_err()));
+        // An acknowledgement without its code.
+        let empty = from_kernel(NLMSG_ERROR, 0, 7, &[]);
+        let message = Messages(&empty).next().expect("there is one");
+        let message = message.expect("it is well formed");
+        assert!(message.ack(&request, SpliceNewRequest::ATTRS).is_err());
+    }
+}

@@ -239,3 +239,260 @@ fn decode_group(group: Attr<'_>) -> Result<(String, u32), Malformed> {
     name.zip(id)
         .ok_or(Malformed("a multicast group without a name or a number"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::Writer;
+    use crate::generated::{
+        Splice, SpliceGetDumpRequest, SpliceGetRequest, SpliceState, Stats, StatsGetRequest,
+    };
+    use crate::message::tests::{AckOf, ack_of, from_kernel};
+    use crate::message::{NLM_F_DUMP_INTR, NLMSG_DONE};
+    use std::collections::VecDeque;
+
+    const FAMILY: u16 = 0x1c;
+    const NLM_F_MULTI: u16 = 2;
+
+    type Answer = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>>>;
+
+    /// Answers each request with the datagrams that a test says.
+    struct Fake {
+        answers: VecDeque<Answer>,
+        datagrams: VecDeque<Vec<u8>>,
+    }
+
+    impl Transport for Fake {
+        fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+            let answer = self.answers.pop_front().expect("one request too many");
+            self.datagrams.extend(answer(datagram));
+            Ok(())
+        }
+
+        fn recv(&mut self) -> io::Result<Vec<u8>> {
+            Ok(self.datagrams.pop_front().expect("nothing left to read"))
+        }
+    }
+
+    fn exchange(answers: Vec<Answer>) -> Exchange<Fake> {
+        Exchange::new(Fake {
+            answers: answers.into(),
+            datagrams: VecDeque::new(),
+        })
+    }
+
+    fn seq_of(request: &[u8]) -> u32 {
+        u32::from_ne_bytes(request[8..12].try_into().expect("a header"))
+    }
+
+    fn flags_of(request: &[u8]) -> u16 {
+        u16::from_ne_bytes(request[6..8].try_into().expect("a header"))
+    }
+
+    fn payload(fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        let mut out = Writer::after(vec![2, 1, 0, 0]);
+        fill(&mut out);
+        out.into_bytes()
+    }
+
+    fn splice(request: &[u8], flags: u16, id: u64) -> Vec<u8> {
+        let payload = payload(|out| out.uint(1, id));
+        from_kernel(FAMILY, flags, seq_of(request), &payload)
+    }
+
+    fn done(request: &[u8], flags: u16) -> Vec<u8> {
+        from_kernel(NLMSG_DONE, NLM_F_MULTI | flags, seq_of(request), &[0; 4])
+    }
+
+    fn ids(splices: Vec<Splice>) -> Vec<Option<u64>> {
+        splices.into_iter().map(|splice| splice.id).collect()
+    }
+
+    #[test]
+    fn a_call_returns_its_answer() {
+        let mut exchange = exchange(vec![Box::new(|request| {
+            assert_eq!(
+                flags_of(request),
+                message::NLM_F_REQUEST | message::NLM_F_ACK
+            );
+            let body = payload(|out| {
+                out.uint(1, 1 << 40);
+                out.nested(4, |out| out.address(1, [192, 0, 2, 1].into()));
+                out.u32(7, 2);
+                // From a newer kernel.
+                out.u32(200, 1);
+            });
+            vec![
+                // Left from an earlier request.
+                splice(&[0; 16], 0, 99),
+                from_kernel(FAMILY, 0, seq_of(request), &body),
+                ack_of(
+                    request,
+                    &AckOf {
+                        message: Some("mind"),
+                        ..AckOf::default()
+                    },
+                ),
+            ]
+        })]);
+        let splice = exchange
+            .call(FAMILY, &SpliceGetRequest { id: Some(1) })
+            .expect("it is answered");
+        assert_eq!(splice.id, Some(1 << 40));
+        assert_eq!(splice.state, Some(SpliceState::Established));
+        let saddr = splice.to_server.and_then(|flow| flow.saddr);
+        assert_eq!(saddr, Some([192, 0, 2, 1].into()));
+        assert_eq!(exchange.warning.as_deref(), Some("mind"));
+    }
+
+    #[test]
+    fn a_refusal_is_an_error_and_the_next_call_works() {
+        let mut exchange = exchange(vec![
+            Box::new(|request| {
+                let refused = AckOf {
+                    errno: 2,
+                    message: Some("no such splice"),
+                    offset: Some(20),
+                    ..AckOf::default()
+                };
+                vec![ack_of(request, &refused)]
+            }),
+            Box::new(|request| {
+                let stats = payload(|out| out.uint(1, 3));
+                let mut both = from_kernel(FAMILY, 0, seq_of(request), &stats);
+                both.extend(ack_of(request, &AckOf::default()));
+                vec![both]
+            }),
+        ]);
+        let error = exchange
+            .call(FAMILY, &SpliceGetRequest { id: Some(1) })
+            .expect_err("it is refused");
+        assert_eq!(error.errno(), Some(2));
+        assert_eq!(error.to_string(), "no such splice (id)");
+        let stats = exchange
+            .call(FAMILY, &StatsGetRequest)
+            .expect("it is answered");
+        assert_eq!(
+            stats,
+            Stats {
+                splices: Some(3),
+                ..Stats::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_dump_spans_datagrams() {
+        let mut exchange = exchange(vec![Box::new(|request| {
+            assert_eq!(flags_of(request) & message::NLM_F_DUMP, message::NLM_F_DUMP);
+            let mut two = splice(request, NLM_F_MULTI, 1);
+            two.extend(splice(request, NLM_F_MULTI, 2));
+            vec![two, splice(request, NLM_F_MULTI, 3), done(request, 0)]
+        })]);
+        let splices = exchange
+            .dump(FAMILY, &SpliceGetDumpRequest)
+            .expect("it is answered");
+        assert_eq!(ids(splices), [Some(1), Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn an_interrupted_dump_is_read_again() {
+        // The mark may stand on any message, the last one included.
+        let mut exchange = exchange(vec![
+            Box::new(|request| {
+                vec![
+                    splice(request, NLM_F_MULTI | NLM_F_DUMP_INTR, 1),
+                    splice(request, NLM_F_MULTI, 1),
+                    done(request, 0),
+                ]
+            }),
+            Box::new(|request| {
+                vec![
+                    splice(request, NLM_F_MULTI, 1),
+                    done(request, NLM_F_DUMP_INTR),
+                ]
+            }),
+            Box::new(|request| {
+                vec![
+                    splice(request, NLM_F_MULTI, 1),
+                    splice(request, NLM_F_MULTI, 2),
+                    done(request, 0),
+                ]
+            }),
+        ]);
+        let splices = exchange
+            .dump(FAMILY, &SpliceGetDumpRequest)
+            .expect("it is answered");
+        assert_eq!(ids(splices), [Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn a_dump_that_is_always_interrupted_gives_up() {
+        let answers = (0..DUMP_ATTEMPTS)
+            .map(|_| -> Answer { Box::new(|request| vec![done(request, NLM_F_DUMP_INTR)]) })
+            .collect();
+        let error = exchange(answers)
+            .dump(FAMILY, &SpliceGetDumpRequest)
+            .expect_err("it never settles");
+        assert!(
+            matches!(error, Error::Interrupted(DUMP_ATTEMPTS)),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_dump_that_fails_midway_is_an_error() {
+        let mut exchange = exchange(vec![Box::new(|request| {
+            let failed = (-12i32).to_ne_bytes();
+            vec![
+                splice(request, NLM_F_MULTI, 1),
+                from_kernel(NLMSG_DONE, NLM_F_MULTI, seq_of(request), &failed),
+            ]
+        })]);
+        let error = exchange
+            .dump(FAMILY, &SpliceGetDumpRequest)
+            .expect_err("it fails");
+        assert_eq!(error.errno(), Some(12));
+    }
+
+    #[test]
+    fn the_family_is_resolved_with_its_groups() {
+        let mut exchange = exchange(vec![Box::new(|request| {
+            assert_eq!(&request[20..], b"\x0f\0\x02\0tcp-splice\0\0");
+            let body = payload(|out| {
+                out.bytes(CTRL_ATTR_FAMILY_ID, &FAMILY.to_ne_bytes());
+                out.nested(CTRL_ATTR_MCAST_GROUPS, |out| {
+                    out.nested(1, |out| {
+                        out.u32(CTRL_ATTR_MCAST_GRP_ID, 9);
+                        out.string(CTRL_ATTR_MCAST_GRP_NAME, "events");
+                    });
+                });
+            });
+            vec![
+                from_kernel(GENL_ID_CTRL, 0, seq_of(request), &body),
+                ack_of(request, &AckOf::default()),
+            ]
+        })]);
+        let family = exchange.resolve().expect("it is answered");
+        let groups = vec![("events".to_string(), 9)];
+        assert_eq!(family, Family { id: FAMILY, groups });
+    }
+
+    #[test]
+    fn an_unknown_family_says_what_to_do() {
+        let mut exchange = exchange(vec![Box::new(|request| {
+            vec![ack_of(
+                request,
+                &AckOf {
+                    errno: 2,
+                    ..AckOf::default()
+                },
+            )]
+        })]);
+        let error = exchange.resolve().expect_err("it is not there");
+        assert_eq!(
+            error.to_string(),
+            "kernel module tcp_splice is not loaded: run modprobe tcp_splice"
+        );
+    }
+}
