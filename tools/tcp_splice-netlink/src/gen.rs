@@ -666,6 +666,96 @@ impl Stats {
     }
 }
 
+impl Stats {
+    /// Every number that is there: its name, its meaning and its value.
+    pub fn counters(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        [
+            (
+                "splices",
+                "Splices that exist now, tombstones not counted.",
+                self.splices,
+            ),
+            (
+                "tombstones",
+                "Ended splices that still carry or answer late packets.",
+                self.tombstones,
+            ),
+            ("created", "Splices made.", self.created),
+            ("ended", "Splices ended, for any reason.", self.ended),
+            (
+                "refused",
+                "Requests for a splice that were refused.",
+                self.refused,
+            ),
+            (
+                "translated",
+                "Packets translated and sent on; a GSO packet counts once.",
+                self.translated,
+            ),
+            (
+                "held",
+                "Packets held while a splice was being armed.",
+                self.held,
+            ),
+            (
+                "drained",
+                "Acknowledgements given to a local socket that was draining.",
+                self.drained,
+            ),
+            (
+                "answered",
+                "Packets for a cut splice that were answered with a RST.",
+                self.answered,
+            ),
+            (
+                "drop-held",
+                "Packets dropped because too many were held.",
+                self.drop_held,
+            ),
+            (
+                "drop-malformed",
+                "Packets of a splice dropped because a header was truncated or contradicted \
+                 itself.",
+                self.drop_malformed,
+            ),
+            (
+                "drop-ttl",
+                "Packets dropped because their TTL or hop limit was used up.",
+                self.drop_ttl,
+            ),
+            (
+                "drop-no-route",
+                "Packets dropped because this host had no route to their new destination.",
+                self.drop_no_route,
+            ),
+            (
+                "drop-too-big",
+                "Packets dropped because they were larger than the MTU toward their new \
+                 destination; their sender was told by ICMP.",
+                self.drop_too_big,
+            ),
+            (
+                "drop-no-memory",
+                "Packets dropped because a header could not be made writable.",
+                self.drop_no_memory,
+            ),
+            (
+                "drop-invalid-rst",
+                "RSTs dropped because their sequence number was outside the window.",
+                self.drop_invalid_rst,
+            ),
+            (
+                "drop-local",
+                "Segments of a dormant local socket dropped because they belonged to the \
+                 spliced range.",
+                self.drop_local,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(name, doc, value)| Some((name, doc, value?)))
+    }
+}
+
 /// Names of the `flow` attributes, from id 1.
 pub(crate) static FLOW: Set = Set(&[
     Field {

@@ -337,6 +337,32 @@ pub(crate) struct ThingSetRequest<'a> {
 }
 
 #[test]
+fn user_counters() {
+    let port = "type: u16\n        byte-order: big-endian";
+    let address = "type: binary\n        display-hint: ipv4-or-v6\n        \
+                   checks: { min-len: 4, max-len: 16 }";
+    let spec = SMALL
+        .replace(port, "type: uint\n        doc: The \"port\".")
+        .replace(address, "type: uint");
+    let text = user::write(&Family::parse(&spec).expect("the specification is supported"));
+    has(
+        &text,
+        r#"
+            (
+                "addr",
+                "addr",
+                self.addr,
+            ),
+            (
+                "port",
+                "The \"port\".",
+                self.port,
+            ),
+"#,
+    );
+}
+
+#[test]
 fn c_header() {
     let text = uapi::write(&small());
     has(

@@ -4,7 +4,7 @@
 
 use crate::kernel::put;
 use crate::model::{Attr, Enum, Exchange, Family, Kind, Op, OpKind, Set};
-use crate::text::{camel, comment, doc_or, snake, upper};
+use crate::text::{camel, comment, doc_or, snake, upper, wrap};
 use std::fmt::Write;
 
 /// The file, without its header.
@@ -76,7 +76,10 @@ pub(crate) fn write(family: &Family) -> String {
         write_struct(f, family, set);
         write_decode(f, family, set);
         if set.nested_in_request {
-            write_encode(f, family, set);
+            write_encode(f, set);
+        }
+        if set.attrs.iter().all(|a| a.kind == Kind::Uint) {
+            write_counters(f, set);
         }
     }
     for set in family.sets.iter().filter(|s| s.requested) {
@@ -467,7 +470,7 @@ fn encode_field(f: &mut String, attr: &Attr, by_ref: bool) {
     put!(f, "        }}");
 }
 
-fn write_encode(f: &mut String, _family: &Family, set: &Set) {
+fn write_encode(f: &mut String, set: &Set) {
     put!(f, "");
     put!(f, "impl {} {{", camel(&set.name));
     put!(f, "    /// Writes the attributes that are there.");
@@ -475,6 +478,40 @@ fn write_encode(f: &mut String, _family: &Family, set: &Set) {
     for attr in &set.attrs {
         encode_field(f, attr, true);
     }
+    put!(f, "    }}");
+    put!(f, "}}");
+}
+
+/// A set of numbers alone can be gone through without knowing them one by one.
+fn write_counters(f: &mut String, set: &Set) {
+    put!(f, "");
+    put!(f, "impl {} {{", camel(&set.name));
+    put!(
+        f,
+        "    /// Every number that is there: its name, its meaning and its value."
+    );
+    put!(
+        f,
+        "    pub fn counters(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {{"
+    );
+    put!(f, "        [");
+    for attr in fields(set) {
+        let doc = format!("{:?}", doc_or(&attr.doc, &attr.name));
+        // rustfmt leaves a whole list alone when a text in it is too long.
+        let doc = wrap(&doc, 76).join(" \\\n                 ");
+        let field = snake(&attr.name);
+        put!(f, "            (");
+        put!(f, "                \"{}\",", attr.name);
+        put!(f, "                {doc},");
+        put!(f, "                self.{field},");
+        put!(f, "            ),");
+    }
+    put!(f, "        ]");
+    put!(f, "        .into_iter()");
+    put!(
+        f,
+        "        .filter_map(|(name, doc, value)| Some((name, doc, value?)))"
+    );
     put!(f, "    }}");
     put!(f, "}}");
 }
