@@ -168,13 +168,13 @@ pub fn parse(stream: &[u8]) -> Result<Option<Head>, Reject> {
         return Err(Reject::new(400, "HTTP/1.1 without Host"));
     }
     let (authority, path) = split_target(method, target)?;
-    let host = match (authority, named.flatten()) {
+    let host = match (authority, named) {
         // RFC 9112, 3.2.2 lets the target win; a backend may think otherwise, so they must agree.
-        (Some(a), Some(b)) if a != b => {
+        (Some(target), Some(field)) if field.as_ref() != Some(&target) => {
             return Err(Reject::new(400, "Host differs from the request target"));
         }
-        (Some(name), _) | (None, Some(name)) => Some(name),
-        (None, None) => None,
+        (Some(target), _) => Some(target),
+        (None, field) => field.flatten(),
     };
     Ok(Some(Head {
         method: method.to_owned(),
@@ -429,6 +429,8 @@ mod tests {
             (400, "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET http://b/ HTTP/1.1\r\nHost:\r\n\r\n"),
+            (400, "GET http://b/ HTTP/1.1\r\n\r\n"),
             (400, "G(T / HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET /\r\n\r\n"),
             (400, "\x16\x03\x01\x02\x00\x01\x00\x01"),

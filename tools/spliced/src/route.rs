@@ -7,7 +7,7 @@
 //! (TLS) decides. A host whose routes do not match does not fall back to a less exact host: one
 //! tenant's requests never leak to another's backends.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -57,7 +57,7 @@ impl Route {
 }
 
 /// Which hosts a route is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
     /// This name only.
     Exact(String),
@@ -82,7 +82,7 @@ impl Host {
 /// The routes of one listener.
 #[derive(Debug, Default)]
 pub struct Table {
-    hosts: HashMap<Host, Vec<Arc<Route>>>,
+    hosts: BTreeMap<Host, Vec<Arc<Route>>>,
 }
 
 impl Table {
