@@ -10,14 +10,6 @@ use crate::packets::{option_bytes, packet, work};
 
 const FIELDS: [ChecksumField; 2] = [ChecksumField::Whole, ChecksumField::PseudoHeader];
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 6000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 /// The key with which the packet arrives.
 fn key_of(packet: &Packet) -> FlowKey {
     match packet.family {
@@ -37,7 +29,7 @@ fn key_of(packet: &Packet) -> FlowKey {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(crate::config())]
 
     /// Every byte is the model's, and the payload and what is behind it are not touched.
     #[test]

@@ -8,3 +8,14 @@ mod narrow;
 mod ours;
 mod packets;
 mod parsing;
+
+/// How hard to try; the variables of proptest, `PROPTEST_CASES` among them, have the last word.
+fn config() -> proptest::test_runner::Config {
+    let mut config = proptest::test_runner::Config::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 6000;
+    }
+    // What fails is fixed and becomes a test with a name, not a file of seeds.
+    config.failure_persistence = None;
+    config
+}

@@ -11,14 +11,6 @@ use xlate::{build_drain_ack, build_rst, parse, ChecksumField, Family, Flags, Seq
 use crate::model::{Packet, ACK};
 use crate::packets::{family, key, number, packet};
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 3000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 /// A bare segment between the ends of `key`.
 fn bare(key: &xlate::FlowKey) -> Packet {
     Packet {
@@ -60,7 +52,7 @@ fn in_any_room(expected: &[u8], build: impl Fn(&mut [u8]) -> Option<usize>) {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(crate::config())]
 
     #[test]
     fn rst(key in family().prop_flat_map(key), seq in number(), ack in prop::option::of(number())) {

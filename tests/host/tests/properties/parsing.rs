@@ -11,16 +11,8 @@ use xlate::{ChecksumField, Family, Malformed, Seq, MAX_HEADERS};
 use crate::model::{emit_options, parse_options, Opt};
 use crate::packets::{family, option_bytes, packet};
 
-fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 6000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(crate::config())]
 
     /// Every field that was put in comes out.
     #[test]
