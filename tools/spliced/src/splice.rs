@@ -88,6 +88,7 @@ impl fmt::Debug for Job {
 #[derive(Default)]
 struct Complaint(Mutex<Option<(String, Instant)>>);
 
+const OPEN_EVERY: Duration = Duration::from_secs(1);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl Complaint {
@@ -168,7 +169,8 @@ impl Armer {
 }
 
 fn work(queue: &Mutex<mpsc::Receiver<Job>>, open: &OpenSplicer, complaint: &Complaint) {
-    let mut splicer: Option<Box<dyn Splicer>> = None;
+    let mut splicer = None;
+    let mut closed = None;
     loop {
         let next = queue
             .lock()
@@ -186,11 +188,8 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>, open: &OpenSplicer, complaint: &Comp
         if answer.is_closed() {
             continue; // The connection was given up while it waited.
         }
-        let result = match &mut splicer {
-            Some(splicer) => Ok(splicer),
-            None => open().map(|opened| splicer.insert(opened)),
-        }
-        .and_then(|splicer| splicer.splice(client.as_fd(), server.as_fd(), idle));
+        let result = opened(&mut splicer, &mut closed, open)
+            .and_then(|splicer| splicer.splice(client.as_fd(), server.as_fd(), idle));
         // A lost receiver means that the connection was given up: the sockets close.
         let _ = answer.send(match result {
             Ok(armed) => {
@@ -204,5 +203,69 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>, open: &OpenSplicer, complaint: &Comp
                 Err((refusal, Some((client, server))))
             }
         });
+    }
+}
+
+/// The splicer, opened if need be. After a failure it is not tried again for a while: the kernel
+/// starts modprobe for a family that it does not know, which costs more than a connection.
+fn opened<'s>(
+    splicer: &'s mut Option<Box<dyn Splicer>>,
+    closed: &mut Option<(Refusal, Instant)>,
+    open: &OpenSplicer,
+) -> Result<&'s mut Box<dyn Splicer>, Refusal> {
+    match splicer {
+        Some(splicer) => Ok(splicer),
+        None => match closed {
+            Some((refusal, at)) if at.elapsed() < OPEN_EVERY => Err(refusal.clone()),
+            _ => match open() {
+                Ok(new) => Ok(splicer.insert(new)),
+                Err(refusal) => {
+                    *closed = Some((refusal.clone(), Instant::now()));
+                    Err(refusal)
+                }
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn an_unreachable_kernel_is_not_asked_for_each_connection() {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = tries.clone();
+        let open: Arc<OpenSplicer> = Arc::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Err(Refusal {
+                reason: "no".into(),
+            })
+        });
+        let (armer, threads) = Armer::start(1, open).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let arm = || {
+            let (refusal, back) = runtime
+                .block_on(armer.arm(connect(), connect(), None))
+                .unwrap_err();
+            assert!(refusal.reason == "no" && back.is_some());
+        };
+        let start = Instant::now();
+        (0..10).for_each(|_| arm());
+        // Unless the machine was stopped for a while.
+        assert!(tries.load(Ordering::Relaxed) == 1 || start.elapsed() > OPEN_EVERY);
+        thread::sleep(OPEN_EVERY);
+        arm();
+        assert!(tries.load(Ordering::Relaxed) >= 2);
+        drop(armer);
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     }
 }
