@@ -1,3 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-fn main() {}
+//! Makes, lists and cuts TCP splices of the network namespace it is run in.
+
+mod args;
+mod del;
+mod fail;
+mod format;
+mod list;
+mod monitor;
+mod new;
+mod output;
+mod pages;
+mod restore;
+mod save;
+mod show;
+mod stats;
+mod table;
+
+use args::{Args, Verb};
+use clap::Parser;
+use fail::Fail;
+use output::Output;
+use std::process::ExitCode;
+
+fn run(args: Args) -> Result<(), Fail> {
+    let out = &mut Output::new(args.json, args.pretty);
+    match args.verb {
+        Verb::New(new) => new::run(out, new),
+        Verb::List => list::run(out),
+        Verb::Show { id } => show::run(out, id),
+        Verb::Del { ids } => del::run(out, &ids),
+        Verb::Monitor => monitor::run(out),
+        Verb::Stats => stats::run(out),
+        Verb::Save { file } => save::run(file.as_deref()),
+        Verb::Restore { file } => restore::run(out, file.as_ref()),
+        Verb::Completions { shell } => pages::completions(shell),
+        Verb::Man { folder } => pages::man(folder.as_deref()),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => fail.report(),
+    }
+}

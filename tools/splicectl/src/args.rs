@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line.
+
+use crate::format::parse_duration;
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  done
+  1  the kernel refused something, or a file could not be read or written
+  2  the command line is wrong
+  3  the kernel module is not loaded, or CAP_NET_ADMIN is missing
+
+A splice is two TCP connections, one from a client and one to a server, whose packets the kernel
+translates into each other. All commands concern the network namespace they are run in.";
+
+/// Make, list and cut TCP splices.
+#[derive(Debug, Parser)]
+#[command(name = "splicectl", version, after_help = EXIT_STATUS, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Print JSON, with exact numbers.
+    #[arg(short, long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print JSON with line breaks and indentation.
+    #[arg(short, long, global = true)]
+    pub(crate) pretty: bool,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a splice from two connected sockets, or from saved numbers, and print it.
+    New(New),
+
+    /// List all splices, those that ended of late included.
+    #[command(visible_alias = "ls")]
+    List,
+
+    /// Show everything about one splice.
+    Show {
+        /// Identity, as `list` prints it.
+        id: u64,
+    },
+
+    /// Cut splices at once: both ends get a RST.
+    Del {
+        /// Identities, as `list` prints them.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<u64>,
+    },
+
+    /// Print splices as they begin and end, one a line, until interrupted.
+    Monitor,
+
+    /// Print the counters of the network namespace.
+    Stats,
+
+    /// Write all live splices as JSON, for `restore`.
+    Save {
+        /// Where to; replaced only when all is written. Standard output if absent.
+        file: Option<PathBuf>,
+    },
+
+    /// Make the splices that `save` wrote, here.
+    ///
+    /// What fails is told for each splice, and does not stop the others.
+    Restore {
+        /// Where from. Standard input if absent.
+        file: Option<PathBuf>,
+    },
+
+    /// Print a completion script.
+    #[command(hide = true)]
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+
+    /// Print the manual page, or write those of all commands.
+    #[command(hide = true)]
+    Man {
+        /// Folder for one page a command.
+        folder: Option<PathBuf>,
+    },
+}
+
+/// What a new splice is made from.
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("source").required(true).args(["client_fd", "from"]))]
+pub(crate) struct New {
+    /// Descriptor of the connected TCP socket toward the client, inherited or of --pid.
+    #[arg(long, value_name = "N", requires = "server_fd", value_parser = descriptor())]
+    pub(crate) client_fd: Option<RawFd>,
+
+    /// Descriptor of the connected TCP socket toward the server, inherited or of --pid.
+    #[arg(long, value_name = "M", requires = "client_fd", value_parser = descriptor())]
+    pub(crate) server_fd: Option<RawFd>,
+
+    /// Process whose descriptors they are; the right to trace it is needed.
+    #[arg(long, requires = "client_fd", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) pid: Option<i32>,
+
+    /// File with one splice in JSON, as `show --json` prints it; - is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+
+    /// Cut the splice after this long without a packet (500ms, 90s, 15m, 2h, 1d), or never.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) idle_timeout: Option<u64>,
+}
+
+fn descriptor() -> clap::builder::RangedI64ValueParser<RawFd> {
+    clap::value_parser!(RawFd).range(0..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn kind(line: &str) -> Option<ErrorKind> {
+        Args::try_parse_from(line.split(' '))
+            .err()
+            .map(|e| e.kind())
+    }
+
+    #[test]
+    fn definitions_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn new_takes_two_sockets_or_a_file() {
+        for line in [
+            "splicectl new --client-fd 3 --server-fd 4",
+            "splicectl new --pid 7 --client-fd 3 --server-fd 4 --idle-timeout never",
+            "splicectl new --from x.json -j",
+            "splicectl -p new --from -",
+        ] {
+            assert_eq!(kind(line), None, "{line}");
+        }
+        for (line, expected) in [
+            ("splicectl new", ErrorKind::MissingRequiredArgument),
+            (
+                "splicectl new --client-fd 3",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "splicectl new --server-fd 3",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "splicectl new --pid 7 --from x",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "splicectl new --from x --client-fd 3 --server-fd 4",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "splicectl new --client-fd -3 --server-fd 4",
+                ErrorKind::UnknownArgument,
+            ),
+            (
+                "splicectl new --from x --idle-timeout 3w",
+                ErrorKind::ValueValidation,
+            ),
+            ("splicectl del", ErrorKind::MissingRequiredArgument),
+            ("splicectl show x", ErrorKind::ValueValidation),
+        ] {
+            assert_eq!(kind(line), Some(expected), "{line}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `splicectl new`
+
+use crate::args::New;
+use crate::fail::Fail;
+use crate::output::Output;
+use crate::{restore, show};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use tcp_splice_netlink::{Client, Splice, SpliceNew};
+
+pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
+    // Copies of another process's descriptors stay open until the kernel has answered.
+    let mut copies = Vec::new();
+    let mut new = match args.from {
+        Some(file) => {
+            let text = restore::read(Some(&file).filter(|file| file.as_os_str() != "-"))?;
+            let splice: Splice =
+                serde_json::from_str(&text).map_err(Fail::other(file.display().to_string()))?;
+            SpliceNew::from(splice)
+        }
+        None => {
+            let mut resolve = |fd: Option<RawFd>| match (fd, args.pid) {
+                (Some(fd), Some(pid)) => {
+                    let copy = copy_from(pid, fd)?;
+                    let number = copy.as_raw_fd();
+                    copies.push(copy);
+                    Ok(Some(number))
+                }
+                (fd, _) => Ok::<_, Fail>(fd),
+            };
+            SpliceNew {
+                client_fd: resolve(args.client_fd)?,
+                server_fd: resolve(args.server_fd)?,
+                ..SpliceNew::default()
+            }
+        }
+    };
+    new.idle_timeout = args.idle_timeout.or(new.idle_timeout);
+    let splice = Client::open()
+        .and_then(|mut client| client.splice_new(&new))
+        .map_err(Fail::kernel("new"))?;
+    show::print(out, &splice)
+}
+
+/// A copy of a descriptor of another process.
+fn copy_from(pid: i32, fd: RawFd) -> Result<OwnedFd, Fail> {
+    let what = format!("new: descriptor {fd} of process {pid}");
+    let process = Pid::from_raw(pid).ok_or_else(|| Fail::Other {
+        what: what.clone(),
+        message: "no such process".into(),
+    })?;
+    let io = |errno: rustix::io::Errno| Fail::Kernel {
+        what: what.clone(),
+        error: tcp_splice_netlink::Error::Kernel {
+            errno: errno.raw_os_error(),
+            message: None,
+            attribute: None,
+        },
+    };
+    let pidfd = pidfd_open(process, PidfdFlags::empty()).map_err(io)?;
+    pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_descriptor_of_a_process_is_copied() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let me = i32::try_from(std::process::id()).expect("a pid is small");
+        let copy = copy_from(me, listener.as_raw_fd()).expect("one may copy from oneself");
+        let copy = TcpListener::from(copy);
+        assert_eq!(copy.local_addr().ok(), listener.local_addr().ok());
+        let error = copy_from(me, 100_000).expect_err("it is not open");
+        assert!(format!("{error:?}").contains("descriptor 100000 of process"));
+    }
+}
