@@ -144,13 +144,16 @@ pub enum EndReason {
     Idle,
     /// A new connection re-used the same addresses and ports.
     Replaced,
+    /// A local socket gave up on bytes that the proxy had sent and that were never acknowledged;
+    /// both ends got a RST.
+    Undeliverable,
     /// A value that a newer kernel has.
     Unknown(u32),
 }
 
 impl EndReason {
     /// Every value that has a name.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::None,
         Self::Fin,
         Self::ResetByClient,
@@ -158,6 +161,7 @@ impl EndReason {
         Self::Deleted,
         Self::Idle,
         Self::Replaced,
+        Self::Undeliverable,
     ];
 
     /// The name in the specification, if the value has one.
@@ -170,6 +174,7 @@ impl EndReason {
             Self::Deleted => "deleted",
             Self::Idle => "idle",
             Self::Replaced => "replaced",
+            Self::Undeliverable => "undeliverable",
             Self::Unknown(_) => return None,
         })
     }
@@ -184,6 +189,7 @@ impl EndReason {
             4 => Self::Deleted,
             5 => Self::Idle,
             6 => Self::Replaced,
+            7 => Self::Undeliverable,
             other => Self::Unknown(other),
         }
     }
@@ -198,6 +204,7 @@ impl EndReason {
             Self::Deleted => 4,
             Self::Idle => 5,
             Self::Replaced => 6,
+            Self::Undeliverable => 7,
             Self::Unknown(value) => value,
         }
     }

@@ -495,4 +495,55 @@ mod tests {
             "kernel module tcp_splice is not loaded: run modprobe tcp_splice"
         );
     }
+
+    /// Asks the family that every kernel has.
+    fn ask_kernel(
+        flags: u16,
+        encode: impl FnOnce(&mut Writer),
+    ) -> Result<(Vec<Family>, Option<String>), Error> {
+        let mut exchange = Exchange::new(open()?);
+        let seq = exchange.next_seq();
+        let flags = flags | message::NLM_F_REQUEST | message::NLM_F_ACK;
+        let request = message::build(GENL_ID_CTRL, flags, seq, CTRL_CMD_GETFAMILY, encode);
+        match exchange.run(&request, &CTRL_ATTRS, decode_family)? {
+            Outcome::Done { replies, warning } => Ok((replies, warning)),
+            Outcome::Inconsistent => panic!("no family comes or goes during a test"),
+        }
+    }
+
+    #[test]
+    fn the_running_kernel_answers_a_call() {
+        let (replies, warning) = ask_kernel(0, |out| out.string(CTRL_ATTR_FAMILY_NAME, "nlctrl"))
+            .expect("the family is in every kernel");
+        let [family] = replies.as_slice() else {
+            panic!("one family was asked for: {replies:?}")
+        };
+        assert_eq!(family.id, GENL_ID_CTRL);
+        assert!(family.groups.iter().any(|(name, _)| name == "notify"));
+        assert_eq!(warning, None);
+    }
+
+    #[test]
+    fn the_running_kernel_answers_a_dump() {
+        let (replies, _) = ask_kernel(message::NLM_F_DUMP, |_| {}).expect("families can be listed");
+        assert!(replies.iter().any(|family| family.id == GENL_ID_CTRL));
+    }
+
+    #[test]
+    fn the_running_kernel_names_the_attribute_at_fault() {
+        let error = ask_kernel(0, |out| {
+            out.string(CTRL_ATTR_FAMILY_NAME, "nlctrl");
+            // Only one byte of a number that takes two.
+            out.bytes(CTRL_ATTR_FAMILY_ID, &[0]);
+        })
+        .expect_err("it is malformed");
+        let Error::Kernel {
+            message, attribute, ..
+        } = error
+        else {
+            panic!("the kernel refuses it: {error}")
+        };
+        assert!(message.is_some());
+        assert_eq!(attribute.as_deref(), Some("attribute 1"));
+    }
 }
