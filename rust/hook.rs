@@ -237,13 +237,7 @@ fn carry(
 /// The socket gets the headers as they came, without the payload, which goes end to end; with
 /// the number it expects next, and no more acknowledged than it has sent.
 #[cold]
-fn drain(
-    ns: &Ns,
-    terms: &flow::Terms,
-    packet: &mut Packet,
-    seg: &Segment,
-    onward: Option<Onward>,
-) {
+fn drain(ns: &Ns, terms: &flow::Terms, packet: &mut Packet, seg: &Segment, onward: Option<Onward>) {
     let Some(onward) = onward else {
         return;
     };
@@ -293,20 +287,26 @@ fn local_out(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::Gu
     };
     match splice.phase() {
         Phase::Arming | Phase::Aborted => Verdict::Accept(packet),
-        Phase::Live => {
-            let own = splice.terms(flow.direction()).is_some_and(|(terms, _)| {
-                !seg.flags.contains(Flags::RST) && !seg.seq_end().after(terms.ack_origin)
-            });
-            if own && flow.has(DRAINING) {
-                Verdict::Accept(packet)
-            } else {
-                drop_packet(ns, packet, Stat::DropLocal)
-            }
-        }
+        Phase::Live if is_own(splice, flow, &seg) => Verdict::Accept(packet),
+        Phase::Live => drop_packet(ns, packet, Stat::DropLocal),
         Phase::Tombstone | Phase::Cut if seg.flags.contains(Flags::SYN) => {
             splice.replace();
             Verdict::Accept(packet)
         }
         Phase::Tombstone | Phase::Cut => drop_packet(ns, packet, Stat::DropLocal),
     }
+}
+
+/// Whether a segment of a dormant socket is one that it may still send.
+fn is_own(splice: &Splice, flow: &flow::Entry, seg: &Segment) -> bool {
+    let Some((terms, _)) = splice.terms(flow.direction()) else {
+        return false;
+    };
+    if seg.flags.contains(Flags::RST) || seg.seq_end().after(terms.ack_origin) {
+        return false;
+    }
+    // A delayed acknowledgement of what the proxy read is news only until something newer went
+    // the same way.
+    let toward_peer = splice.flow(flow.direction().reverse());
+    flow.has(DRAINING) || (seg.seq_len() == 0 && toward_peer.carried().packets == 0)
 }

@@ -17,11 +17,7 @@ use crate::{
     pernet::Ns,
     splice::{self, Phase, Reason, Refusal, Row, Splice},
     stats::Stat,
-    xlate::{
-        edit::Edit,
-        key::FlowKey,
-        seq::Seq,
-    },
+    xlate::{edit::Edit, key::FlowKey, seq::Seq},
 };
 use kernel::{module::this_module, pr_warn_once, prelude::*, sync::Arc};
 
@@ -228,7 +224,9 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
             seq_origin,
             // Only a local socket drains, and this host has none.
             ack_origin: ack_last,
-            ack_floor: Seq(flow.ack_floor().unwrap_or(ack_last.0.wrapping_add(ack_delta))),
+            ack_floor: Seq(flow
+                .ack_floor()
+                .unwrap_or(ack_last.0.wrapping_add(ack_delta))),
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
         ack_last,
@@ -309,6 +307,7 @@ fn reason(splice: &Splice) -> EndReason {
         Reason::Deleted => EndReason::Deleted,
         Reason::Idle => EndReason::Idle,
         Reason::Replaced => EndReason::Replaced,
+        Reason::Undeliverable => EndReason::Undeliverable,
     }
 }
 

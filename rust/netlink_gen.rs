@@ -92,6 +92,9 @@ pub enum EndReason {
     Idle = 5,
     /// A new connection re-used the same addresses and ports.
     Replaced = 6,
+    /// A local socket gave up on bytes that the proxy had sent and that were never acknowledged;
+    /// both ends got a RST.
+    Undeliverable = 7,
 }
 
 impl EndReason {
@@ -105,6 +108,7 @@ impl EndReason {
             4 => Some(Self::Deleted),
             5 => Some(Self::Idle),
             6 => Some(Self::Replaced),
+            7 => Some(Self::Undeliverable),
             _ => None,
         }
     }

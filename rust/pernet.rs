@@ -102,7 +102,13 @@ impl PerNet for Ns {
     fn end(&self) {
         self.registry.lock().closed = true;
         loop {
-            let first = self.registry.lock().by_id.iter().next().map(|(_, s)| s.clone());
+            let first = self
+                .registry
+                .lock()
+                .by_id
+                .iter()
+                .next()
+                .map(|(_, s)| s.clone());
             let Some(splice) = first else {
                 break;
             };
@@ -182,16 +188,13 @@ impl Ns {
             return Err(ENODEV);
         }
         self.entries.add(1, Relaxed);
-        let inserted = self
-            .flows
-            .insert(splice, Splice::to_server)
-            .and_then(|()| {
-                self.flows
-                    .insert(splice, Splice::to_client)
-                    .inspect_err(|_| {
-                        self.flows.remove(splice, Splice::to_server);
-                    })
-            });
+        let inserted = self.flows.insert(splice, Splice::to_server).and_then(|()| {
+            self.flows
+                .insert(splice, Splice::to_client)
+                .inspect_err(|_| {
+                    self.flows.remove(splice, Splice::to_server);
+                })
+        });
         if inserted.is_err() {
             self.entries.fetch_sub(1, Relaxed);
             return inserted;

@@ -42,6 +42,8 @@ enum tcp_splice_splice_state {
  *   both ends got a RST.
  * @TCP_SPLICE_END_REASON_REPLACED: A new connection re-used the same addresses
  *   and ports.
+ * @TCP_SPLICE_END_REASON_UNDELIVERABLE: A local socket gave up on bytes that
+ *   the proxy had sent and that were never acknowledged; both ends got a RST.
  */
 enum tcp_splice_end_reason {
 	TCP_SPLICE_END_REASON_NONE,
@@ -51,6 +53,7 @@ enum tcp_splice_end_reason {
 	TCP_SPLICE_END_REASON_DELETED,
 	TCP_SPLICE_END_REASON_IDLE,
 	TCP_SPLICE_END_REASON_REPLACED,
+	TCP_SPLICE_END_REASON_UNDELIVERABLE,
 };
 
 /**

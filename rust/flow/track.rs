@@ -49,7 +49,10 @@ pub fn expected(terms: &Terms, reverse: &Flow, reverse_terms: &Terms) -> Seq {
 pub fn judge_rst(seg: &Segment, flow: &Flow, expected: Seq) -> Rst {
     if seg.seq == expected || seg.seq == flow.seq_next() {
         Rst::Exact
-    } else if seg.seq.within(expected.sub(MAX_WINDOW), MAX_WINDOW.saturating_mul(2)) {
+    } else if seg
+        .seq
+        .within(expected.sub(MAX_WINDOW), MAX_WINDOW.saturating_mul(2))
+    {
         Rst::Near
     } else {
         Rst::Outside
@@ -74,7 +77,10 @@ pub fn note(seg: &Segment, flow: &Flow, terms: &Terms, reverse: &Flow) -> Seen {
     // After a FIN nothing higher is sent, so an acknowledgement of all covers it.
     if reverse.has(FIN_SEEN)
         && !reverse.has(FIN_ACKED)
-        && seg.ack.add(terms.edit.ack_delta).at_or_after(reverse.seq_next())
+        && seg
+            .ack
+            .add(terms.edit.ack_delta)
+            .at_or_after(reverse.seq_next())
     {
         reverse.mark(FIN_ACKED, 0);
         if flow.has(FIN_ACKED) {
@@ -82,4 +88,185 @@ pub fn note(seg: &Segment, flow: &Flow, terms: &Terms, reverse: &Flow) -> Seen {
         }
     }
     Seen::Open
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(tcp_splice_flow)]
+mod tests {
+    use super::*;
+    use crate::{
+        flow::Direction,
+        xlate::{
+            edit::Edit,
+            ip::IpHeader,
+            key::{Family, FlowKey},
+        },
+    };
+
+    const CLIENT: Seq = Seq(0xffff_fff0);
+    const SERVER: Seq = Seq(5000);
+
+    /// Client numbers start at `CLIENT`, the server sees them from 1000 on; server numbers start at
+    /// `SERVER`, the client sees them from 9000 on.
+    fn terms(direction: Direction) -> Terms {
+        let to_server = Edit {
+            out: FlowKey::v4([10, 0, 0, 1], 40000, [10, 0, 0, 2], 80),
+            seq_delta: 1000u32.wrapping_sub(CLIENT.0),
+            ack_delta: SERVER.0.wrapping_sub(9000),
+            tsval_delta: 0,
+            tsecr_delta: 0,
+            wscale_in: 7,
+            wscale_out: 7,
+            timestamps: false,
+            sack: false,
+        };
+        let arrives = FlowKey::v4([192, 0, 2, 1], 50000, [192, 0, 2, 2], 80);
+        match direction {
+            Direction::ToServer => Terms {
+                edit: to_server,
+                seq_origin: CLIENT,
+                ack_origin: Seq(9000),
+                ack_floor: SERVER,
+            },
+            Direction::ToClient => Terms {
+                edit: to_server.reverse(&arrives),
+                seq_origin: SERVER,
+                ack_origin: Seq(1000),
+                ack_floor: CLIENT,
+            },
+        }
+    }
+
+    fn flows() -> (Flow, Flow) {
+        let (a, b) = (
+            Flow::new(Direction::ToServer),
+            Flow::new(Direction::ToClient),
+        );
+        a.start(CLIENT, CLIENT, Seq(9000), 0, 0);
+        b.start(SERVER, SERVER, Seq(1000), 0, 0);
+        (a, b)
+    }
+
+    fn segment(flags: Flags, seq: Seq, ack: Seq, payload_len: u32) -> Segment {
+        let key = FlowKey::v4([0; 4], 0, [0; 4], 0);
+        Segment {
+            key,
+            ip: IpHeader {
+                family: Family::V4,
+                header_len: 20,
+                total_len: 40,
+                protocol: 6,
+                fragment: false,
+                ttl: 64,
+            },
+            tcp_len: 20,
+            seq,
+            ack,
+            flags,
+            window: 100,
+            payload_len,
+        }
+    }
+
+    const FIN_ACK: Flags = Flags::FIN.union(Flags::ACK);
+
+    #[test]
+    fn bytes_count_once_and_over_the_turn_of_the_numbers() {
+        let (flow, reverse) = flows();
+        let terms = terms(Direction::ToServer);
+        let data = segment(Flags::ACK, CLIENT, Seq(9000), 100);
+        note(&data, &flow, &terms, &reverse);
+        note(&data, &flow, &terms, &reverse);
+        assert_eq!(flow.carried().bytes, 100);
+        assert_eq!(flow.carried().packets, 2);
+        assert_eq!(flow.seq_next(), Seq(84));
+        // Four gigabytes later the count is still right.
+        let mut seq = Seq(84);
+        for _ in 0..5 {
+            note(
+                &segment(Flags::ACK, seq, Seq(9000), 1 << 30),
+                &flow,
+                &terms,
+                &reverse,
+            );
+            seq = seq.add(1 << 30);
+        }
+        assert_eq!(flow.carried().bytes, 100 + (5 << 30));
+    }
+
+    #[test]
+    fn a_restored_flow_goes_on_counting() {
+        let flow = Flow::new(Direction::ToServer);
+        let bytes = (7u64 << 32) + 100;
+        flow.start(CLIENT, CLIENT.add(100), Seq(9000), bytes, 0);
+        assert_eq!(flow.carried().bytes, bytes);
+        flow.advance(CLIENT.add(101));
+        assert_eq!(flow.carried().bytes, bytes + 1);
+    }
+
+    #[test]
+    fn two_fins_acknowledged_close() {
+        let (a, b) = flows();
+        let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
+        // The server closes, the client acknowledges, and closes a while after.
+        assert_eq!(
+            note(&segment(FIN_ACK, SERVER, Seq(1000), 10), &b, &tb, &a),
+            Seen::Open
+        );
+        assert!(b.has(FIN_SEEN));
+        assert_eq!(b.carried().bytes, 10);
+        // An acknowledgement of all but the FIN.
+        assert_eq!(
+            note(&segment(Flags::ACK, CLIENT, Seq(9010), 0), &a, &ta, &b),
+            Seen::Open
+        );
+        assert!(!b.has(FIN_ACKED));
+        assert_eq!(
+            note(&segment(Flags::ACK, CLIENT, Seq(9011), 0), &a, &ta, &b),
+            Seen::Open
+        );
+        assert!(b.has(FIN_ACKED));
+        assert_eq!(
+            note(&segment(FIN_ACK, CLIENT, Seq(9011), 0), &a, &ta, &b),
+            Seen::Open
+        );
+        assert_eq!(
+            note(
+                &segment(Flags::ACK, SERVER.add(11), Seq(1001), 0),
+                &b,
+                &tb,
+                &a
+            ),
+            Seen::Closed
+        );
+        assert_eq!(a.carried().bytes, 0);
+    }
+
+    #[test]
+    fn draining_ends_with_the_acknowledgement_of_all_that_was_sent() {
+        let (a, b) = flows();
+        let ta = terms(Direction::ToServer);
+        a.start(CLIENT, CLIENT, Seq(8000), 0, DRAINING);
+        note(&segment(Flags::ACK, CLIENT, Seq(8999), 0), &a, &ta, &b);
+        assert!(a.has(DRAINING));
+        note(&segment(Flags::ACK, CLIENT, Seq(9000), 0), &a, &ta, &b);
+        assert!(!a.has(DRAINING));
+    }
+
+    #[test]
+    fn a_rst_counts_at_the_exact_number_only() {
+        let (a, b) = flows();
+        let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
+        note(&segment(Flags::ACK, CLIENT, Seq(9000), 50), &a, &ta, &b);
+        note(&segment(Flags::ACK, SERVER, Seq(1020), 0), &b, &tb, &a);
+        let expects = expected(&ta, &b, &tb);
+        assert_eq!(expects, CLIENT.add(20));
+        let rst = |seq: Seq| judge_rst(&segment(Flags::RST, seq, Seq(0), 0), &a, expects);
+        assert_eq!(rst(CLIENT.add(20)), Rst::Exact);
+        // All that was sent, of which the acknowledgement is still to come.
+        assert_eq!(rst(CLIENT.add(50)), Rst::Exact);
+        assert_eq!(rst(CLIENT.add(21)), Rst::Near);
+        assert_eq!(rst(CLIENT), Rst::Near);
+        assert_eq!(rst(CLIENT.add(0x7000_0000)), Rst::Outside);
+    }
 }

@@ -66,10 +66,10 @@ bool tcp_splice_exceeds_mtu(const struct sk_buff *skb, u8 family, unsigned int *
 	*mtu = family == 4 ? ip_dst_mtu_maybe_forward(dst, true) : ip6_dst_mtu_maybe_forward(dst, true);
 	if (skb->len <= *mtu)
 		return false;
-	if (skb_is_gso(skb))
-		return !skb_gso_validate_network_len(skb, *mtu);
-	/* Without DF the IPv4 output path fragments. */
-	return family != 4 || (ip_hdr(skb)->frag_off & htons(IP_DF));
+	/* As ip_forward() and ip6_forward(). Without DF the IPv4 output path fragments. */
+	if (skb->ignore_df || (family == 4 && !(ip_hdr(skb)->frag_off & htons(IP_DF))))
+		return false;
+	return !skb_is_gso(skb) || !skb_gso_validate_network_len(skb, *mtu);
 }
 
 void tcp_splice_send_too_big(struct sk_buff *skb, u8 family, unsigned int mtu)

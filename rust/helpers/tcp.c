@@ -92,7 +92,8 @@ void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
 		leg->flags |= TCP_SPLICE_LEG_URGENT;
 	if (tp->tcp_usec_ts)
 		leg->flags |= TCP_SPLICE_LEG_USEC;
-	if (sk->sk_err || sock_flag(sk, SOCK_DEAD))
+	if (sk->sk_err || sock_flag(sk, SOCK_DEAD) ||
+	    (sk->sk_state == TCP_CLOSE && tp->snd_una != tp->write_seq))
 		leg->flags |= TCP_SPLICE_LEG_DEAD;
 }
 
@@ -137,6 +138,12 @@ void tcp_splice_dormant(struct sock *sk)
 	if (sk->sk_prot->keepalive)
 		sk->sk_prot->keepalive(sk, 0);
 	sk->sk_state_change(sk);
+}
+
+void tcp_splice_push(struct sock *sk)
+{
+	tcp_sock_set_cork(sk, false);
+	tcp_sock_set_nodelay(sk);
 }
 
 void tcp_splice_vanish(struct sock *sk)

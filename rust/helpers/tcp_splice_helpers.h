@@ -129,7 +129,7 @@ struct tcp_splice_leg {
 
 bool tcp_splice_sk_is_tcp(const struct socket *sock);
 void tcp_splice_sockfd_put(struct socket *sock);
-/* All below but the last two: the socket is locked by the caller. */
+/* From here on the socket is locked by the caller, where nothing else is said. */
 void tcp_splice_lock_sock(struct sock *sk, int subclass);
 void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg);
 void tcp_splice_flush_backlog(struct sock *sk);
@@ -138,6 +138,8 @@ int tcp_splice_send(struct sock *sk, void *data, size_t len);
 void tcp_splice_send_fin(struct sock *sk);
 void tcp_splice_dormant(struct sock *sk);
 void tcp_splice_vanish(struct sock *sk);
+/* Nothing waits to be sent for Nagle's sake or a cork's. Not locked. */
+void tcp_splice_push(struct sock *sk);
 /* The network namespace is no longer kept alive by this socket. Not locked. */
 void tcp_splice_release_net(struct sock *sk);
 

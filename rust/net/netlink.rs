@@ -7,10 +7,7 @@
 
 use super::namespace::Namespace;
 use crate::bindings;
-use core::{
-    marker::PhantomData,
-    ptr::NonNull,
-};
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings as kb,
     error::{from_result, to_result},
@@ -224,7 +221,11 @@ impl Message {
     }
 
     /// Writes attributes after a header, and ends the message.
-    fn fill(&mut self, hdr: *mut kernel::ffi::c_void, f: impl FnOnce(&mut Put<'_>) -> Result) -> Result {
+    fn fill(
+        &mut self,
+        hdr: *mut kernel::ffi::c_void,
+        f: impl FnOnce(&mut Put<'_>) -> Result,
+    ) -> Result {
         if hdr.is_null() {
             return Err(EMSGSIZE);
         }
@@ -325,7 +326,8 @@ impl<'a> Request<'a> {
     pub fn reply(&self, f: impl FnOnce(&mut Put<'_>) -> Result) -> Result {
         let mut message = Message::new()?;
         // SAFETY: The message is new; `info` is that of the request.
-        let hdr = unsafe { bindings::tcp_splice_genlmsg_iput(message.0.as_ptr(), self.info.as_ptr()) };
+        let hdr =
+            unsafe { bindings::tcp_splice_genlmsg_iput(message.0.as_ptr(), self.info.as_ptr()) };
         message.fill(hdr, f)?;
         // SAFETY: The message is complete and given away.
         to_result(unsafe {
@@ -394,7 +396,14 @@ impl DumpOut<'_> {
     /// Where the last call stopped; 0 at first.
     pub fn cursor(&self) -> u64 {
         // SAFETY: Plain memory for dumps to use, zeroed at start.
-        unsafe { self.cb.__bindgen_anon_1.ctx.as_ptr().cast::<u64>().read_unaligned() }
+        unsafe {
+            self.cb
+                .__bindgen_anon_1
+                .ctx
+                .as_ptr()
+                .cast::<u64>()
+                .read_unaligned()
+        }
     }
 
     /// Sets what [`DumpOut::cursor`] says next time.
@@ -503,7 +512,10 @@ unsafe extern "C" fn doit<T: Do>(_skb: *mut kb::sk_buff, info: *mut kb::genl_inf
     })
 }
 
-unsafe extern "C" fn dumpit<T: Dump>(skb: *mut kb::sk_buff, cb: *mut kb::netlink_callback) -> c_int {
+unsafe extern "C" fn dumpit<T: Dump>(
+    skb: *mut kb::sk_buff,
+    cb: *mut kb::netlink_callback,
+) -> c_int {
     // SAFETY: genetlink passes both for the call.
     let (skb, cb) = unsafe { (NonNull::new_unchecked(skb), &mut *cb) };
     let mut out = DumpOut {
@@ -690,3 +702,53 @@ impl Drop for Registration {
     }
 }
 
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(tcp_splice_net_netlink)]
+mod tests {
+    use super::*;
+
+    /// Attributes as they lie in a message: a u32, a be16 with padding, a nest with a u32, a u64.
+    const MESSAGE: [u8; 40] = {
+        let mut m = [0; 40];
+        m[0] = 8; // len 8, type 1
+        m[2] = 1;
+        m[4] = 0x2a;
+        m[8] = 6; // len 6, type 2, two bytes of padding
+        m[10] = 2;
+        m[12] = 0x1f;
+        m[13] = 0x90;
+        m[16] = 12; // len 12, type 3, nested flag
+        m[18] = 3;
+        m[19] = 0x80;
+        m[20] = 8; // in the nest: len 8, type 1
+        m[22] = 1;
+        m[24] = 7;
+        m[28] = 12; // len 12, type 4
+        m[30] = 4;
+        m[36] = 1;
+        m
+    };
+
+    #[test]
+    fn attributes_are_found_by_id() {
+        let attrs = Attrs(&MESSAGE);
+        assert_eq!(attrs.u32(1), Some(0x2a));
+        assert_eq!(attrs.be16(2), Some(8080));
+        assert!(attrs.nested(3).is_some_and(|nest| nest.u32(1) == Some(7)));
+        assert_eq!(attrs.uint(4), Some(1 << 32));
+        assert_eq!(attrs.uint(1), Some(0x2a));
+        assert!(!attrs.has(5));
+    }
+
+    #[test]
+    fn truncated_attributes_are_not_there() {
+        // Every prefix ends the search and never reads past the end.
+        for len in 0..MESSAGE.len() {
+            let attrs = Attrs(&MESSAGE[..len]);
+            assert_eq!(attrs.u32(1).is_some(), len >= 8);
+            assert_eq!(attrs.uint(4).is_some(), len >= 40);
+        }
+        // A length shorter than its header.
+        assert!(!Attrs(&[3, 0, 1, 0, 9, 9, 9, 9]).has(1));
+    }
+}

@@ -82,7 +82,8 @@ impl Packet {
     #[inline]
     pub fn pull(&mut self, len: usize) -> Option<&[u8]> {
         // SAFETY: Owned.
-        let data = unsafe { bindings::tcp_splice_skb_pull(self.0.as_ptr(), u32::try_from(len).ok()?) };
+        let data =
+            unsafe { bindings::tcp_splice_skb_pull(self.0.as_ptr(), u32::try_from(len).ok()?) };
         if data.is_null() {
             return None;
         }

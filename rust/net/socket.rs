@@ -155,6 +155,13 @@ impl TcpSocket {
         Some((Locked(a), Locked(b)))
     }
 
+    /// Sends what waits for more to be written (RFC 1122, section 4.2.3.4, or a cork): nobody
+    /// will write more. Not locked; may sleep.
+    pub fn push(&self) {
+        // SAFETY: Held.
+        unsafe { bindings::tcp_splice_push(self.sk()) };
+    }
+
     /// Stops keeping the network namespace alive, so that it can end with this socket in it. Who
     /// calls this must let the socket vanish before the namespace is gone. Not locked.
     pub fn release_net(&self) {
@@ -231,7 +238,11 @@ impl Locked<'_> {
                 daddr: leg.local,
                 sport: leg.rport.to_ne_bytes(),
                 dport: leg.lport.to_ne_bytes(),
-                family: if leg.family == 6 { Family::V6 } else { Family::V4 },
+                family: if leg.family == 6 {
+                    Family::V6
+                } else {
+                    Family::V4
+                },
             },
             state: match u32::from(leg.state) {
                 TCP_ESTABLISHED => TcpState::Established,
@@ -289,8 +300,9 @@ impl Locked<'_> {
                     error: 0,
                 };
                 // SAFETY: Both sockets are locked, and `desc` carries a live `Move`.
-                let read =
-                    unsafe { bindings::tcp_splice_read_sock(self.0.sk(), &mut desc, Some(move_actor)) };
+                let read = unsafe {
+                    bindings::tcp_splice_read_sock(self.0.sk(), &mut desc, Some(move_actor))
+                };
                 to_result(m.error)?;
                 to_result(read)?;
                 if read == 0 {

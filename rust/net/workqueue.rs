@@ -7,7 +7,13 @@
 
 use crate::bindings;
 use core::{cell::UnsafeCell, ptr::NonNull};
-use kernel::{bindings as kb, ffi::c_int, prelude::*, sync::{Arc, UniqueArc}, types::Opaque};
+use kernel::{
+    bindings as kb,
+    ffi::c_int,
+    prelude::*,
+    sync::{Arc, UniqueArc},
+    types::Opaque,
+};
 
 /// A workqueue of the module's own: dropping it waits for all that runs on it.
 pub struct Queue(NonNull<kb::workqueue_struct>);

@@ -129,17 +129,27 @@ impl fmt::Display for Refusal {
             Refusal::OtherNamespace => {
                 f.write_str("a socket is of another network namespace than this request")
             }
-            Refusal::NotConnected(side) => f.write_fmt(fmt!("{side} connection is not established any more")),
-            Refusal::Signed(side) => {
-                f.write_fmt(fmt!("{side} connection is signed (TCP-MD5 or TCP-AO); copy instead"))
+            Refusal::NotConnected(side) => {
+                f.write_fmt(fmt!("{side} connection is not established any more"))
             }
-            Refusal::UpperLayer(side) => f.write_fmt(fmt!("{side} socket has kTLS or MPTCP; copy instead")),
-            Refusal::Urgent(side) => f.write_fmt(fmt!("{side} socket has urgent data; read it first")),
-            Refusal::Families => f.write_str("client is IPv4 and server IPv6, or reverse; copy instead"),
+            Refusal::Signed(side) => f.write_fmt(fmt!(
+                "{side} connection is signed (TCP-MD5 or TCP-AO); copy instead"
+            )),
+            Refusal::UpperLayer(side) => {
+                f.write_fmt(fmt!("{side} socket has kTLS or MPTCP; copy instead"))
+            }
+            Refusal::Urgent(side) => {
+                f.write_fmt(fmt!("{side} socket has urgent data; read it first"))
+            }
+            Refusal::Families => {
+                f.write_str("client is IPv4 and server IPv6, or reverse; copy instead")
+            }
             Refusal::Timestamps => {
                 f.write_str("TCP timestamps on one connection only; set both alike or copy")
             }
-            Refusal::TimestampUnits => f.write_str("TCP timestamps tick in different units; copy instead"),
+            Refusal::TimestampUnits => {
+                f.write_str("TCP timestamps tick in different units; copy instead")
+            }
             Refusal::Ecn => f.write_str("ECN on one connection only; set both alike or copy"),
             Refusal::NotReverseAddresses => {
                 f.write_str("to-server and to-client are not each other's reverse: addresses")
@@ -147,7 +157,9 @@ impl fmt::Display for Refusal {
             Refusal::NotReverseNumbers => {
                 f.write_str("to-server and to-client are not each other's reverse: deltas")
             }
-            Refusal::Draining => f.write_str("still draining on its own host; save it once established"),
+            Refusal::Draining => {
+                f.write_str("still draining on its own host; save it once established")
+            }
             Refusal::Exists => f.write_str("these addresses and ports are spliced already"),
             Refusal::Move(_) => f.write_str("unread bytes could not be moved to the other socket"),
             Refusal::Failed(_) => f.write_str("no splice could be made"),
@@ -243,8 +255,10 @@ pub fn arm(
         }
         splice
     };
-    legs.client.release_net();
-    legs.server.release_net();
+    for leg in [&legs.client, &legs.server] {
+        leg.push();
+        leg.release_net();
+    }
     ns.count(Stat::Created);
     splice.announce();
     splice.watch();
@@ -323,7 +337,10 @@ impl Splice {
             loop {
                 let (next, onward) = {
                     let mut held = self.held.lock();
-                    (held.queue.as_mut().and_then(|queue| queue.pop()), held.onward)
+                    (
+                        held.queue.as_mut().and_then(|queue| queue.pop()),
+                        held.onward,
+                    )
                 };
                 let (Some((packet, _device)), Some(onward)) = (next, onward) else {
                     break;

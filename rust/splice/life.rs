@@ -4,7 +4,7 @@
 
 use super::Splice;
 use crate::{
-    flow::Direction,
+    flow::{Direction, DRAINING},
     net::{
         netfilter::in_packet_context,
         skbuff::Packet,
@@ -19,11 +19,9 @@ use crate::{
         seq::Seq,
     },
 };
-use kernel::{
-    sync::{
-        atomic::{Acquire, Full, Relaxed, Release},
-        Arc,
-    },
+use kernel::sync::{
+    atomic::{Acquire, Full, Relaxed, Release},
+    Arc,
 };
 
 /// Where a splice stands, as the packet path sees it.
@@ -60,10 +58,12 @@ pub enum Reason {
     Idle,
     /// A new connection has the same addresses and ports.
     Replaced,
+    /// A local socket gave up on what it was draining.
+    Undeliverable,
 }
 
 impl Reason {
-    const ALL: [Reason; 7] = [
+    const ALL: [Reason; 8] = [
         Reason::None,
         Reason::Fin,
         Reason::ResetByClient,
@@ -71,11 +71,15 @@ impl Reason {
         Reason::Deleted,
         Reason::Idle,
         Reason::Replaced,
+        Reason::Undeliverable,
     ];
 }
 
 /// How long late packets are expected: 2MSL, as Linux has it (TCP_TIMEWAIT_LEN), milliseconds.
 const TOMBSTONE_MS: u64 = 60_000;
+
+/// How often a local socket that drains is looked after; milliseconds.
+const DRAIN_LOOK_MS: u64 = 1000;
 
 /// A TCP header without options.
 const TCP_HEADER: usize = 20;
@@ -99,9 +103,7 @@ impl Splice {
 
     /// Arming is over, unless what was held has ended the splice already.
     pub(super) fn finish_arming(&self, phase: Phase) {
-        let _ = self
-            .phase
-            .cmpxchg(Phase::Arming as u32, phase as u32, Full);
+        let _ = self.phase.cmpxchg(Phase::Arming as u32, phase as u32, Full);
     }
 
     /// Whether it has ended.
@@ -193,7 +195,7 @@ impl Splice {
     pub(super) fn watch(&self) {
         // An end may have come already, with an alarm that must not be put off.
         if self.phase() == Phase::Live {
-            if let Some(delay) = self.idle_left() {
+            if let Some(delay) = self.next_look() {
                 workqueue::set(self, delay);
             }
             if self.is_tombstone() {
@@ -202,10 +204,30 @@ impl Splice {
         }
     }
 
-    /// Jiffies until it is idle for too long; `None` if it may be idle for ever.
-    fn idle_left(&self) -> Option<usize> {
-        (self.idle_timeout > 0)
-            .then(|| time::from_ms(self.idle_timeout.saturating_sub(self.idle())).max(1))
+    /// Jiffies until there is something to look after; `None` if there never is.
+    fn next_look(&self) -> Option<usize> {
+        let idle_left = (self.idle_timeout > 0)
+            .then(|| time::from_ms(self.idle_timeout.saturating_sub(self.idle())).max(1));
+        if self.is_draining() {
+            let look = time::from_ms(DRAIN_LOOK_MS);
+            return Some(idle_left.map_or(look, |left| left.min(look)));
+        }
+        idle_left
+    }
+
+    /// Whether a local socket has unacknowledged bytes.
+    fn is_draining(&self) -> bool {
+        self.to_server.has(DRAINING) || self.to_client.has(DRAINING)
+    }
+
+    /// Whether a local socket that was draining has given up: what it had sent is lost, and its
+    /// peer must not believe otherwise. May sleep.
+    fn has_lost_bytes(&self) -> bool {
+        let Some(legs) = self.legs.lock().clone() else {
+            return false;
+        };
+        (self.to_server.has(DRAINING) && legs.client.lock().numbers().dead)
+            || (self.to_client.has(DRAINING) && legs.server.lock().numbers().dead)
     }
 
     /// Lets the local sockets vanish. May sleep. `true` for whoever did it.
@@ -239,13 +261,15 @@ impl HasAlarm for Splice {
 
     fn ring(self: Arc<Self>) {
         match self.phase() {
-            Phase::Live => match self.idle_left() {
-                Some(_) if self.idle() >= self.idle_timeout => {
+            Phase::Live => {
+                if self.idle_timeout > 0 && self.idle() >= self.idle_timeout {
                     self.cut(Reason::Idle);
+                } else if self.is_draining() && self.has_lost_bytes() {
+                    self.cut(Reason::Undeliverable);
+                } else if let Some(delay) = self.next_look() {
+                    workqueue::set(&*self, delay);
                 }
-                Some(delay) => workqueue::set(&*self, delay),
-                None => {}
-            },
+            }
             Phase::Tombstone | Phase::Cut => {
                 if !self.buried.xchg(true, Relaxed) {
                     self.reap();

@@ -83,3 +83,106 @@ pub(super) fn check_rows(to_server: &Row, to_client: &Row) -> Result<(), Refusal
     }
     Ok(())
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(tcp_splice_terms)]
+mod tests {
+    use super::*;
+
+    fn numbers(
+        arrives: FlowKey,
+        rcv_nxt: u32,
+        write_seq: u32,
+        tsval: u32,
+        ts_recent: u32,
+    ) -> Numbers {
+        Numbers {
+            arrives,
+            state: TcpState::Established,
+            rcv_nxt: Seq(rcv_nxt),
+            copied_seq: Seq(rcv_nxt),
+            snd_una: Seq(write_seq),
+            write_seq: Seq(write_seq),
+            wscale_in: 7,
+            wscale_out: 9,
+            tsval,
+            ts_recent,
+            timestamps: true,
+            sack: true,
+            ecn: false,
+            signed: false,
+            ulp: false,
+            urgent: false,
+            usec: false,
+            dead: false,
+        }
+    }
+
+    fn legs() -> (Numbers, Numbers) {
+        let client = FlowKey::v4([192, 0, 2, 9], 5555, [192, 0, 2, 1], 80);
+        let server = FlowKey::v4([10, 0, 0, 2], 8080, [10, 0, 0, 1], 40000);
+        (
+            numbers(client, 0xffff_ff00, 7000, 100, 50_000),
+            numbers(server, 300, 0x8000_0000, 2_000_000, 77),
+        )
+    }
+
+    #[test]
+    fn numbers_of_one_side_become_those_of_the_other() {
+        let (client, server) = legs();
+        let to_server = row(&client, client.state, &server);
+        let edit = &to_server.terms.edit;
+        assert!(edit.out == server.arrives.reverse());
+        // The next byte expected from the client is the next one the server expects from us.
+        assert_eq!(client.rcv_nxt.add(edit.seq_delta), server.write_seq);
+        // What the client acknowledges of ours, it acknowledges of the server's.
+        assert_eq!(client.write_seq.add(edit.ack_delta), server.rcv_nxt);
+        // The client's clock goes on where ours toward the server stands; ours comes back as the server's.
+        assert_eq!(
+            client.ts_recent.wrapping_add(edit.tsval_delta),
+            server.tsval
+        );
+        assert_eq!(
+            client.tsval.wrapping_add(edit.tsecr_delta),
+            server.ts_recent
+        );
+        // The client's windows come in its scale, and go out in the one announced to the server.
+        assert_eq!((edit.wscale_in, edit.wscale_out), (7, 9));
+        assert_eq!(to_server.marks, 0);
+    }
+
+    #[test]
+    fn unacknowledged_bytes_and_a_fin_leave_marks() {
+        let (mut client, server) = legs();
+        client.snd_una = client.write_seq.sub(1);
+        let to_server = row(&client, TcpState::CloseWait, &server);
+        assert_eq!(to_server.marks, DRAINING | FIN_SEEN);
+        assert_eq!(to_server.ack_last, client.snd_una);
+    }
+
+    #[test]
+    fn rows_must_be_each_others_reverse() {
+        let (client, server) = legs();
+        let to_server = row(&client, client.state, &server);
+        let to_client = row(&server, server.state, &client);
+        assert!(check_rows(&to_server, &to_client).is_ok());
+        let mut wrong = to_client;
+        wrong.terms.edit.seq_delta ^= 1;
+        assert!(matches!(
+            check_rows(&to_server, &wrong),
+            Err(Refusal::NotReverseNumbers)
+        ));
+        wrong = to_client;
+        wrong.key.sport = [0, 1];
+        assert!(matches!(
+            check_rows(&to_server, &wrong),
+            Err(Refusal::NotReverseAddresses)
+        ));
+        wrong = to_client;
+        wrong.marks = DRAINING;
+        assert!(matches!(
+            check_rows(&to_server, &wrong),
+            Err(Refusal::Draining)
+        ));
+    }
+}
