@@ -15,7 +15,7 @@ struct Record<'a> {
     /// Milliseconds since 1970, when it was read.
     time: u64,
     event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     splice: Option<&'a Splice>,
 }
 
@@ -102,5 +102,12 @@ mod tests {
         );
         let lost = serde_json::to_string(&record(5, &Event::Lost)).expect("it can be written");
         assert_eq!(lost, r#"{"time":5,"event":"lost"}"#);
+        let splice = Splice {
+            id: Some(4),
+            ..Splice::default()
+        };
+        let new = serde_json::to_string(&record(5, &Event::New(splice)));
+        let expected = r#"{"time":5,"event":"new","id":4}"#;
+        assert_eq!(new.expect("it can be written"), expected);
     }
 }
