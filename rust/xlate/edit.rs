@@ -88,7 +88,7 @@ impl Edit {
         let has_ack = header.flags.contains(Flags::ACK);
         let mut changes = self.apply_ports_and_numbers(&mut header, has_ack, ack_floor);
         changes = changes.add(self.apply_options(options, has_ack, ack_floor));
-        let addresses = ip.forward(&self.out);
+        let addresses = ip.readdress(&self.out, 1);
 
         header.check = match field {
             ChecksumField::Whole => Sum::ZERO
@@ -322,7 +322,7 @@ const fn join_u64(first: u32, second: u32) -> [u8; 8] {
 }
 
 /// The parts of an IP header that an edit changes.
-enum IpView<'a> {
+pub(super) enum IpView<'a> {
     V4(&'a mut [u8; Ipv4::LEN]),
     V6 {
         hop_limit: &'a mut u8,
@@ -333,7 +333,7 @@ enum IpView<'a> {
 
 impl<'a> IpView<'a> {
     #[inline]
-    fn new(bytes: &'a mut [u8], family: Family) -> Result<Self, Malformed> {
+    pub(super) fn new(bytes: &'a mut [u8], family: Family) -> Result<Self, Malformed> {
         let view = match family {
             Family::V4 => bytes.first_chunk_mut().map(Self::V4),
             Family::V6 => match bytes {
@@ -352,10 +352,10 @@ impl<'a> IpView<'a> {
         view.ok_or(Malformed::Truncated)
     }
 
-    /// Writes the addresses of `out`, counts one hop, and returns the difference that the
+    /// Writes the addresses of `out`, counts `hops`, and returns the difference that the
     /// addresses make to the sum of the pseudo-header.
     #[inline]
-    fn forward(self, out: &FlowKey) -> Sum {
+    pub(super) fn readdress(self, out: &FlowKey, hops: u8) -> Sum {
         match self {
             Self::V4(bytes) => {
                 let mut ip = Ipv4::from_bytes(bytes);
@@ -365,7 +365,7 @@ impl<'a> IpView<'a> {
                 let old_word = u16::from_be_bytes([ip.ttl, ip.protocol]);
 
                 (ip.saddr, ip.daddr) = out.v4_addresses();
-                ip.ttl = ip.ttl.saturating_sub(1);
+                ip.ttl = ip.ttl.saturating_sub(hops);
                 ip.check = change
                     .add16(!ip.check)
                     .sub16(old_word)
@@ -380,7 +380,7 @@ impl<'a> IpView<'a> {
                 daddr,
             } => {
                 let old = Sum::ZERO.add_bytes(saddr).add_bytes(daddr);
-                *hop_limit = hop_limit.saturating_sub(1);
+                *hop_limit = hop_limit.saturating_sub(hops);
                 *saddr = out.saddr;
                 *daddr = out.daddr;
                 checksum::addresses(out).sub(old)

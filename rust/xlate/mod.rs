@@ -35,6 +35,7 @@
 pub mod build;
 pub mod checksum;
 pub mod edit;
+pub mod icmp;
 pub mod ip;
 pub mod key;
 pub mod options;
@@ -43,6 +44,7 @@ pub mod tcp;
 
 pub use build::{build_drain_ack, build_rst};
 pub use edit::{ChecksumField, Edit};
+pub use icmp::{parse_quote, Quote};
 pub use ip::{key_of, parse_ip, IpHeader, Malformed, MAX_HEADERS};
 pub use key::{Family, FlowKey};
 pub use seq::Seq;

@@ -8,6 +8,7 @@ mod narrow;
 mod ours;
 mod packets;
 mod parsing;
+mod quotes;
 
 /// How hard to try; the variables of proptest, `PROPTEST_CASES` among them, have the last word.
 fn config() -> proptest::test_runner::Config {
