@@ -57,14 +57,21 @@ const FIRST_BUFFER: usize = 4096;
 pub async fn serve(client: TcpStream, peer: SocketAddr, served: &Served, shared: &Shared) {
     let start = Instant::now();
     let mut record = Record::new(peer, &served.name);
-    let cut = tokio::select! {
-        // First, so that a gateway which is cut says so itself.
-        biased;
-        () = talk(client, served, shared, &mut record, start) => false,
-        () = reached(shared.phase.clone(), Phase::Cut) => true,
+    let to_copy = tokio::select! {
+        to_copy = talk(client, served, shared, &mut record, start) => to_copy,
+        () = reached(shared.phase.clone(), Phase::Cut) => {
+            record.end = Some("cut".into());
+            None
+        }
     };
-    if cut {
-        record.end = Some("cut".into());
+    // Not within the select: the gateway has its own way to be cut.
+    if let Some((client, server)) = to_copy {
+        let cut = reached(shared.phase.clone(), Phase::Cut);
+        let carried = gateway::run(client, server, served.timeouts.idle, cut).await;
+        record.carried_to_server = carried.to_server;
+        record.carried_to_client = carried.to_client;
+        record.user_bytes_after_arming = carried.to_server.saturating_add(carried.to_client);
+        record.end = Some(carried.end.as_str().into());
     }
     record.total_us = micros(start);
     record.emit();
@@ -113,19 +120,21 @@ impl Refused {
     }
 }
 
+/// Everything up to the hand-over. Returns both sockets when user space is to carry.
 async fn talk(
     mut client: TcpStream,
     served: &Served,
     shared: &Shared,
     record: &mut Record,
     start: Instant,
-) {
+) -> Option<(TcpStream, TcpStream)> {
     let mut head = Vec::new();
     let route = match read_head(&mut client, &mut head, served, shared, record).await {
         Ok(route) => route,
         Err(refused) => {
             record.read_before_arming = head.len() as u64;
-            return refused.answer(client, record, &head).await;
+            refused.answer(client, record, &head).await;
+            return None;
         }
     };
     record.read_before_arming = head.len() as u64;
@@ -136,7 +145,8 @@ async fn talk(
     let connecting = Instant::now();
     let Some(mut server) = connect(&route, served, record).await else {
         let refused = no_backend(served.protocol, "no backend could be reached");
-        return refused.answer(client, record, &head).await;
+        refused.answer(client, record, &head).await;
+        return None;
     };
     record.connect_us = Some(micros(connecting));
 
@@ -146,29 +156,23 @@ async fn talk(
         Ok(Err(error)) => {
             tracing::warn!(backend = ?record.backend, %error, "backend closed while it was sent the head");
             let refused = no_backend(served.protocol, "the backend closed the connection");
-            return refused.answer(client, record, &head).await;
+            refused.answer(client, record, &head).await;
+            return None;
         }
         Err(_) => {
             tracing::warn!(backend = ?record.backend, "backend does not take the head");
             let refused = no_backend(served.protocol, "the backend does not read");
-            return refused.answer(client, record, &head).await;
+            refused.answer(client, record, &head).await;
+            return None;
         }
     }
     drop(head);
 
     record.mode = Carrier::Gateway;
-    if route.mode == Mode::Splice {
-        match splice(client, server, served, shared, record).await {
-            Some(back) => (client, server) = back,
-            None => return,
-        }
+    match route.mode {
+        Mode::Gateway => Some((client, server)),
+        Mode::Splice => splice(client, server, served, shared, record).await,
     }
-    let cut = reached(shared.phase.clone(), Phase::Cut);
-    let carried = gateway::run(client, server, served.timeouts.idle, cut).await;
-    record.carried_to_server = carried.to_server;
-    record.carried_to_client = carried.to_client;
-    record.user_bytes_after_arming = carried.to_server.saturating_add(carried.to_client);
-    record.end = Some(carried.end.as_str().into());
 }
 
 fn no_backend(protocol: Protocol, why: &'static str) -> Refused {

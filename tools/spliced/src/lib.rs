@@ -15,7 +15,7 @@
 //!
 //! [`server`] starts and stops the loops, and [`config`] reads the file that says all this.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod config;

@@ -432,17 +432,89 @@ fn reset_of_the_server_is_not_an_end_of_file() {
 }
 
 #[test]
+fn bytes_before_a_reset_arrive() {
+    // More than the client's buffer takes, so that the proxy holds the rest when the RST comes.
+    const LENGTH: usize = 400_000;
+    let (sender, sent) = channel();
+    let sender = Mutex::new(sender);
+    let address = backend(move |mut stream| {
+        read_head(&mut stream);
+        stream.write_all(&noise(LENGTH, 9)).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(stream);
+        sender.lock().unwrap().send(()).unwrap();
+    });
+    let proxy = Proxy::start(&simple("gateway", &[address]), refuses());
+    let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    client.set_recv_buffer_size(8192).unwrap();
+    client.connect(&proxy.address().into()).unwrap();
+    let mut client = patient(client.into());
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    sent.recv_timeout(PATIENCE).unwrap();
+    thread::sleep(Duration::from_millis(100));
+    let mut got = vec![0; LENGTH];
+    client.read_exact(&mut got).unwrap();
+    assert_eq!(hash(&got), hash(&noise(LENGTH, 9)));
+    assert_eq!(
+        client.read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+}
+
+#[test]
+fn reset_under_an_upload_is_not_an_end_of_file() {
+    // The proxy learns of the reset by a write or by a read, whichever comes first.
+    for _ in 0..20 {
+        let address = backend(|mut stream| {
+            read_head(&mut stream);
+            stream.write_all(b"half an ans").unwrap();
+            let mut some = [0; 100_000];
+            let _ = stream.read(&mut some);
+            SockRef::from(&stream)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        });
+        let proxy = Proxy::start(&simple("gateway", &[address]), refuses());
+        let mut client = proxy.client();
+        let mut writer = client.try_clone().unwrap();
+        let writing = thread::spawn(move || {
+            loop {
+                if let Err(error) = writer.write_all(&upload(10_000)) {
+                    return error.kind();
+                }
+            }
+        });
+        let mut answer = Vec::new();
+        let read = client.read_to_end(&mut answer);
+        let written = writing.join().unwrap();
+        // Whichever call is first is told of the RST. A FIN before it would make it EPIPE.
+        assert!(
+            read.is_err() || written == ErrorKind::ConnectionReset,
+            "{} bytes, then an end of file; {written}",
+            answer.len()
+        );
+        assert_eq!(proxy.stop()[0]["end"], "server-reset");
+    }
+}
+
+#[test]
 fn reset_of_the_client_reaches_the_server() {
     let (sender, seen) = channel();
     let sender = Mutex::new(sender);
     let address = backend(move |mut stream| {
+        read_head(&mut stream);
+        sender.lock().unwrap().send(Ok(0)).unwrap();
         let result = stream.read_to_end(&mut Vec::new()).map_err(|e| e.kind());
         sender.lock().unwrap().send(result).unwrap();
     });
     let proxy = Proxy::start(&simple("gateway", &[address]), refuses());
     let mut client = proxy.client();
     client.write_all(&upload(10)).unwrap();
-    thread::sleep(Duration::from_millis(200));
+    seen.recv_timeout(PATIENCE).unwrap().unwrap();
+    thread::sleep(Duration::from_millis(100));
     SockRef::from(&client)
         .set_linger(Some(Duration::ZERO))
         .unwrap();
@@ -565,21 +637,24 @@ fn slow_clients() {
     let mut silent = proxy.client();
     let start = Instant::now();
     // A byte now and then does not prolong the time.
-    let mut answer = Vec::new();
-    for byte in b"GET / HT" {
-        if slow.write_all(&[*byte]).is_err() {
-            break;
+    slow.set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    let mut answer = vec![0; 1000];
+    let length = loop {
+        let _ = slow.write_all(b"G");
+        match slow.read(&mut answer) {
+            Ok(length) => break length,
+            Err(error) if start.elapsed() > Duration::from_secs(6) => panic!("{error}"),
+            Err(_) => {}
         }
-        thread::sleep(Duration::from_millis(70));
-    }
-    slow.read_to_end(&mut answer).unwrap();
+    };
+    answer.truncate(length);
     assert_eq!(
         status(&answer),
         "408",
         "{}",
         String::from_utf8_lossy(&answer)
     );
-    assert!(start.elapsed() < PATIENCE / 2);
     answer.clear();
     silent.read_to_end(&mut answer).unwrap();
     assert!(answer.is_empty());
@@ -822,7 +897,12 @@ fn stop_lets_connections_finish() {
     let (sender, accepted) = channel();
     let sender = Mutex::new(sender);
     let address = backend(move |stream| sender.lock().unwrap().send(stream).unwrap());
-    let mut proxy = Proxy::start(&simple("gateway", &[address]), refuses());
+    // Longer than the drain time.
+    let text = format!(
+        "{}[timeouts]\nheader = \"2m\"\n",
+        simple("gateway", &[address])
+    );
+    let mut proxy = Proxy::start(&text, refuses());
     let listening = proxy.address();
     let mut client = proxy.client();
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
@@ -856,8 +936,11 @@ fn stop_lets_connections_finish() {
 
 #[test]
 fn stop_cuts_after_the_drain_time() {
-    let address = backend(|mut stream| {
+    let (sender, seen) = channel();
+    let sender = Mutex::new(sender);
+    let address = backend(move |mut stream| {
         read_head(&mut stream);
+        sender.lock().unwrap().send(()).unwrap();
         let _ = stream.read(&mut [0]);
     });
     let text = format!(
@@ -867,7 +950,8 @@ fn stop_cuts_after_the_drain_time() {
     let proxy = Proxy::start(&text, refuses());
     let mut client = proxy.client();
     client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    thread::sleep(Duration::from_millis(200));
+    seen.recv_timeout(PATIENCE).unwrap();
+    thread::sleep(Duration::from_millis(100));
     let start = Instant::now();
     let lines = proxy.stop();
     assert!(start.elapsed() >= Duration::from_millis(300));
