@@ -69,7 +69,7 @@ kill -0 "$curl" || fail "the splice did not live through this"
 expect "packets translated meanwhile" "$(stat_of translated)" -gt "$packets"
 same "packets conntrack calls invalid" "$(counter invalid)" 0
 proxy splicectl list
-proxy splicectl del "$(proxy splicectl list -j | jq '.[0].id')"
+proxy splicectl del "$(live)"
 rc=0
 wait "$curl" || rc=$?
 same "curl's verdict on a cut connection" "$rc" 56

@@ -22,7 +22,7 @@ for fam in 4 6; do
 	has_one() { [ "$(splices)" = 1 ]; }
 	wait_for 20 has_one
 	sleep 1
-	id=$(proxy splicectl list -j | jq '.[0].id')
+	id=$(live)
 	proxy splicectl show "$id"
 	proxy splicectl del "$id"
 	n=$((n + 1))

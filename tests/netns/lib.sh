@@ -366,7 +366,9 @@ counted() { jq "$2" "$T/$1.json"; }
 
 # The module's own numbers.
 stat_of() { in_ns "${2:-proxy}" splicectl stats -j | jq --arg k "$1" '.[$k] // .[$k | gsub("-"; "_")]'; }
-splices() { in_ns "${1:-proxy}" splicectl list -j | jq 'length'; }
+# live [NAMESPACE]: ids of the splices that have not ended; splices: how many.
+live() { in_ns "${1:-proxy}" splicectl list -j | jq '.[] | select(.state != "tombstone") | .id'; }
+splices() { live "${1:-proxy}" | wc -l; }
 no_tombstones() { [ "$(stat_of tombstones "${1:-proxy}")" = 0 ]; }
 no_splices() { [ "$(stat_of splices "${1:-proxy}")" = 0 ]; }
 

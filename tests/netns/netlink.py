@@ -11,7 +11,7 @@ import threading
 from pyynl.lib import NlError, YnlFamily
 from pyynl.lib.ynl import NlAttrs, NlMsgs
 
-ynl = YnlFamily(sys.argv[1])
+ynl = YnlFamily(sys.argv[1], schema="")
 failures = []
 
 
@@ -169,7 +169,7 @@ kept = set(ids[:200])
 
 
 def churn():
-    other = YnlFamily(sys.argv[1])
+    other = YnlFamily(sys.argv[1], schema="")
     n = 1000
     while not stop.is_set():
         i = other.do("splice-new", splice(n))["id"]

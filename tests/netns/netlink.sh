@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 
 topology
-ynl() { proxy python3 /payload/ynl/pyynl/cli.py --no-schema --spec /payload/ynl/tcp_splice.yaml "$@"; }
+ynl() { proxy python3 /payload/ynl/pyynl/cli.py --spec /payload/ynl/Documentation/netlink/specs/tcp_splice.yaml "$@"; }
 
 step "the command line of the kernel's tree"
 ynl --list-ops
@@ -20,7 +20,7 @@ same "splicectl and ynl agree" "$(proxy splicectl stats -j | jq -S 'with_entries
 	"$(ynl --do stats-get --output-json | jq -S .)"
 
 step "refusals, privileges, dumps"
-PYTHONPATH=/payload/ynl proxy python3 /payload/tests/netns/netlink.py /payload/ynl/tcp_splice.yaml
+PYTHONPATH=/payload/ynl proxy python3 /payload/tests/netns/netlink.py /payload/ynl/Documentation/netlink/specs/tcp_splice.yaml
 
 step "without privilege"
 if proxy setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all splicectl list 2>"$T/unpriv"; then

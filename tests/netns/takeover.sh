@@ -49,4 +49,4 @@ captures_end
 judge_all --lossless
 proxy splicectl list
 # The first proxy holds what it can no longer see the end of; its operator deletes it.
-for id in $(proxy splicectl list -j | jq '.[].id'); do proxy splicectl del "$id"; done
+for id in $(live); do proxy splicectl del "$id"; done
