@@ -168,9 +168,11 @@ async fn talk(
     }
     drop(head);
 
-    record.mode = Carrier::Gateway;
     match route.mode {
-        Mode::Gateway => Some((client, server)),
+        Mode::Gateway => {
+            record.mode = Carrier::Gateway;
+            Some((client, server))
+        }
         Mode::Splice => splice(client, server, served, shared, record).await,
     }
 }
