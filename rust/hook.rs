@@ -10,7 +10,7 @@
 //! The packet is rewritten in [`crate::xlate::edit`].
 
 use crate::{
-    flow::{self, Direction, Rst, Seen, DRAINING},
+    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING},
     net::{
         netfilter::{Filter, Hook, HookState, Onward, Verdict},
         skbuff::Packet,
@@ -21,9 +21,10 @@ use crate::{
     xlate::{
         build::build_drain_ack,
         checksum,
-        edit::ChecksumField,
+        edit::{ChecksumField, Edit},
         ip::{self, IpHeader, Malformed, MAX_HEADERS},
         key::{Family, FlowKey},
+        seq::Seq,
         tcp::{self, Flags, Segment},
     },
 };
@@ -137,7 +138,7 @@ fn late(
         if seg.flags.contains(Flags::ACK) {
             splice.send_rst(&seg.key, seg.ack, None);
         } else {
-            splice.send_rst(&seg.key, crate::xlate::seq::Seq(0), Some(seg.seq_end()));
+            splice.send_rst(&seg.key, Seq(0), Some(seg.seq_end()));
         }
         ns.count(Stat::Answered);
     }
@@ -216,7 +217,12 @@ fn carry(
         ns.count(Stat::DropNoMemory);
         return Verdict::Stolen;
     };
-    if terms.edit.apply(headers, &seg, field, ack_floor).is_err() {
+    let edited = if flow.has(ECHOING) {
+        echo(flow, terms, headers, &seg).apply(headers, &seg, field, ack_floor)
+    } else {
+        terms.edit.apply(headers, &seg, field, ack_floor)
+    };
+    if edited.is_err() {
         ns.count(Stat::DropMalformed);
         return Verdict::Stolen;
     }
@@ -230,6 +236,24 @@ fn carry(
         splice.end(Reason::Fin);
     }
     Verdict::Stolen
+}
+
+/// The edit for a packet whose TSecr may still echo the local socket.
+///
+/// Before the sender has heard from the far end, it echoes what the proxy stamped. That is no
+/// stamp of the receiver, however it is shifted; what the proxy would have echoed itself is.
+#[cold]
+fn echo(flow: &flow::Entry, terms: &flow::Terms, headers: &[u8], seg: &Segment) -> Edit {
+    let mut edit = terms.edit;
+    if let Some((_, tsecr)) = seg.timestamps(headers) {
+        let echoed = Seq(tsecr.wrapping_add(edit.tsecr_delta));
+        if echoed.before(Seq(terms.tsecr_floor)) {
+            edit.tsecr_delta = terms.tsecr_floor.wrapping_sub(tsecr);
+        } else if seg.flags.contains(Flags::ACK) && echoed.after(Seq(terms.tsecr_floor)) {
+            flow.mark(0, ECHOING);
+        }
+    }
+    edit
 }
 
 /// Gives an acknowledgement to the local socket that waits for it.

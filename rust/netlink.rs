@@ -227,6 +227,7 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
             ack_floor: Seq(flow
                 .ack_floor()
                 .unwrap_or(ack_last.0.wrapping_add(ack_delta))),
+            tsecr_floor: 0,
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
         ack_last,

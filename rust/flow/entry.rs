@@ -20,6 +20,8 @@ pub struct Terms {
     pub ack_origin: Seq,
     /// What the receiver had been told, in numbers of leaving packets.
     pub ack_floor: Seq,
+    /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets.
+    pub tsecr_floor: u32,
 }
 
 /// How much of the stream has gone by.
@@ -56,6 +58,8 @@ pub const DRAINING: u32 = 1 << 0;
 pub const FIN_SEEN: u32 = 1 << 1;
 /// The receiver acknowledged it.
 pub const FIN_ACKED: u32 = 1 << 2;
+/// The sender still echoes timestamps of the local socket toward it, which the receiver never sent.
+pub const ECHOING: u32 = 1 << 3;
 
 impl Flow {
     /// A flow that has carried nothing, and whose numbers are not known.

@@ -127,12 +127,14 @@ mod tests {
                 seq_origin: CLIENT,
                 ack_origin: Seq(9000),
                 ack_floor: SERVER,
+                tsecr_floor: 0,
             },
             Direction::ToClient => Terms {
                 edit: to_server.reverse(&arrives),
                 seq_origin: SERVER,
                 ack_origin: Seq(1000),
                 ack_floor: CLIENT,
+                tsecr_floor: 0,
             },
         }
     }

@@ -4,7 +4,7 @@
 
 use super::Refusal;
 use crate::{
-    flow::{Terms, DRAINING, FIN_SEEN},
+    flow::{Terms, DRAINING, ECHOING, FIN_SEEN},
     net::socket::{Numbers, TcpState},
     xlate::{edit::Edit, key::FlowKey, seq::Seq},
 };
@@ -20,7 +20,7 @@ pub struct Row {
     pub seq_next: Seq,
     /// Highest acknowledgement seen, as it arrives.
     pub ack_last: Seq,
-    /// [`DRAINING`], [`FIN_SEEN`], [`crate::flow::FIN_ACKED`].
+    /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`crate::flow::FIN_ACKED`].
     pub marks: u32,
     /// Bytes carried.
     pub bytes: u64,
@@ -34,6 +34,9 @@ pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
     let mut marks = 0;
     if !from.drained() {
         marks |= DRAINING;
+    }
+    if from.timestamps && to.timestamps {
+        marks |= ECHOING;
     }
     if from_state == TcpState::CloseWait {
         marks |= FIN_SEEN;
@@ -58,6 +61,7 @@ pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
             seq_origin: from.rcv_nxt,
             ack_origin: from.write_seq,
             ack_floor: to.rcv_nxt,
+            tsecr_floor: to.ts_recent,
         },
         seq_next: from.rcv_nxt,
         ack_last: from.snd_una,
@@ -148,7 +152,7 @@ mod tests {
         );
         // The client's windows come in its scale, and go out in the one announced to the server.
         assert_eq!((edit.wscale_in, edit.wscale_out), (7, 9));
-        assert_eq!(to_server.marks, 0);
+        assert_eq!(to_server.marks, ECHOING);
     }
 
     #[test]
@@ -156,7 +160,7 @@ mod tests {
         let (mut client, server) = legs();
         client.snd_una = client.write_seq.sub(1);
         let to_server = row(&client, TcpState::CloseWait, &server);
-        assert_eq!(to_server.marks, DRAINING | FIN_SEEN);
+        assert_eq!(to_server.marks, DRAINING | ECHOING | FIN_SEEN);
         assert_eq!(to_server.ack_last, client.snd_una);
     }
 
