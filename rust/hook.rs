@@ -22,6 +22,7 @@ use crate::{
         build::build_drain_ack,
         checksum,
         edit::{ChecksumField, Edit},
+        icmp,
         ip::{self, IpHeader, Malformed, MAX_HEADERS},
         key::{Family, FlowKey},
         seq::Seq,
@@ -54,26 +55,30 @@ const fn ip_header(family: Family) -> usize {
     }
 }
 
-/// The key of a TCP packet; `None` for anything else.
+/// The IP header of a packet, up to the transport header; `None` if it cannot be read.
 #[inline]
-fn parse_key(packet: &mut Packet, family: Family) -> Option<(IpHeader, FlowKey)> {
+fn parse_ip(packet: &mut Packet, family: Family) -> Option<IpHeader> {
     let len = packet.len();
     let mut want = len.min(ip_header(family) + TCP_HEADER);
-    let header = loop {
+    loop {
         match ip::parse_ip(packet.pull(want)?, family) {
-            Ok(header) => break header,
+            Ok(header) => return Some(header),
             Err(Malformed::Truncated) if want < len.min(MAX_HEADERS) => {
                 want = len.min(MAX_HEADERS);
             }
             Err(_) => return None,
         }
-    };
-    if header.protocol != checksum::TCP || header.fragment {
+    }
+}
+
+/// The key of a TCP packet; `None` for anything else.
+#[inline]
+fn parse_key(packet: &mut Packet, ip: &IpHeader) -> Option<FlowKey> {
+    if ip.protocol != checksum::TCP || ip.fragment {
         return None;
     }
-    let bytes = packet.pull(header.header_len.checked_add(TCP_HEADER)?)?;
-    let key = ip::key_of(bytes, &header).ok()?;
-    Some((header, key))
+    let bytes = packet.pull(ip.header_len.checked_add(TCP_HEADER)?)?;
+    ip::key_of(bytes, ip).ok()
 }
 
 /// The TCP header of a packet of a flow.
@@ -89,8 +94,11 @@ fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
 /// A packet that came in.
 #[inline]
 fn pre_routing(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
-    let Some((ip, key)) = parse_key(&mut packet, state.family) else {
+    let Some(ip) = parse_ip(&mut packet, state.family) else {
         return Verdict::Accept(packet);
+    };
+    let Some(key) = parse_key(&mut packet, &ip) else {
+        return icmp_error(ns, packet, &ip, guard);
     };
     let Some((splice, flow)) = ns.flows.lookup(&key, guard) else {
         return Verdict::Accept(packet);
@@ -110,6 +118,51 @@ fn pre_routing(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::
         Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip, state),
         Phase::Aborted => Verdict::Accept(packet),
     }
+}
+
+/// What came in and is no TCP: an ICMP error about a packet that left here translated goes to who
+/// sent it, about the packet as that was; everything else passes.
+#[cold]
+fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) -> Verdict {
+    let len = packet.len().min(MAX_HEADERS);
+    let Some(Ok(Some(quote))) = packet.pull(len).map(|bytes| icmp::parse_quote(bytes, ip)) else {
+        return Verdict::Accept(packet);
+    };
+    // It goes the way of what answers the quoted packet.
+    let Some((splice, flow)) = ns.flows.lookup(&quote.key.reverse(), guard) else {
+        return Verdict::Accept(packet);
+    };
+    let Some((terms, _)) = splice.terms(flow.direction()) else {
+        return Verdict::Accept(packet);
+    };
+    // What a dormant socket has sent is its own affair.
+    let own = flow.has(DRAINING) && quote.seq.before(terms.ack_origin);
+    if own || packet.checksum_is_partial() {
+        return Verdict::Accept(packet);
+    }
+    let out = FlowKey {
+        saddr: quote.from,
+        ..terms.edit.out
+    };
+    let mut packet = match packet.route(ns.net, &out) {
+        Ok(packet) => packet,
+        Err(packet) => return drop_packet(ns, packet, Stat::DropNoRoute),
+    };
+    if ip.ttl <= 1 {
+        ns.count(Stat::DropTtl);
+        return Verdict::Stolen;
+    }
+    let Some(headers) = packet.writable(len) else {
+        ns.count(Stat::DropNoMemory);
+        return Verdict::Stolen;
+    };
+    if terms.edit.apply_quote(headers, &quote).is_err() {
+        ns.count(Stat::DropMalformed);
+        return Verdict::Stolen;
+    }
+    packet.output(ns.net);
+    ns.count(Stat::IcmpErrors);
+    Verdict::Stolen
 }
 
 /// A packet of a splice that has ended.
@@ -154,10 +207,10 @@ fn drop_packet(ns: &Ns, packet: Packet, why: Stat) -> Verdict {
 
 /// Carries a packet that was held while the splice was armed. In packet context.
 pub fn carry_held(ns: &Ns, splice: &Splice, mut packet: Packet, onward: Option<Onward>) {
-    let Some((ip, key)) = parse_key(&mut packet, splice.to_server().key().family) else {
-        return;
-    };
-    if let Some(direction) = splice.direction_of(&key) {
+    let ip = parse_ip(&mut packet, splice.to_server().key().family);
+    let key = ip.and_then(|ip| parse_key(&mut packet, &ip));
+    let direction = key.and_then(|key| splice.direction_of(&key));
+    if let (Some(ip), Some(direction)) = (ip, direction) {
         carry(ns, splice, direction, packet, &ip, onward);
     }
 }
@@ -299,7 +352,9 @@ fn drain(ns: &Ns, terms: &flow::Terms, packet: &mut Packet, seg: &Segment, onwar
 /// comes after it in their numbers belongs to the far ends now.
 #[inline]
 fn local_out(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
-    let Some((ip, key)) = parse_key(&mut packet, state.family) else {
+    let ip = parse_ip(&mut packet, state.family);
+    let key = ip.and_then(|ip| parse_key(&mut packet, &ip));
+    let (Some(ip), Some(key)) = (ip, key) else {
         return Verdict::Accept(packet);
     };
     // The flow of what would come back.

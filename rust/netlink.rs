@@ -340,6 +340,7 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
     put.held(ns.counted(Stat::Held))?;
     put.drained(ns.counted(Stat::Drained))?;
     put.answered(ns.counted(Stat::Answered))?;
+    put.icmp_errors(ns.counted(Stat::IcmpErrors))?;
     put.drop_held(ns.counted(Stat::DropHeld))?;
     put.drop_malformed(ns.counted(Stat::DropMalformed))?;
     put.drop_ttl(ns.counted(Stat::DropTtl))?;

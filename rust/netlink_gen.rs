@@ -226,23 +226,26 @@ pub mod stats_attr {
     pub const DRAINED: u16 = 8;
     /// Packets for a cut splice that were answered with a RST.
     pub const ANSWERED: u16 = 9;
+    /// ICMP errors about translated packets that were passed to whoever had sent these, the quoted
+    /// addresses, ports and sequence number translated back.
+    pub const ICMP_ERRORS: u16 = 10;
     /// Packets dropped because too many were held.
-    pub const DROP_HELD: u16 = 10;
+    pub const DROP_HELD: u16 = 11;
     /// Packets of a splice dropped because a header was truncated or contradicted itself.
-    pub const DROP_MALFORMED: u16 = 11;
+    pub const DROP_MALFORMED: u16 = 12;
     /// Packets dropped because their TTL or hop limit was used up.
-    pub const DROP_TTL: u16 = 12;
+    pub const DROP_TTL: u16 = 13;
     /// Packets dropped because this host had no route to their new destination.
-    pub const DROP_NO_ROUTE: u16 = 13;
+    pub const DROP_NO_ROUTE: u16 = 14;
     /// Packets dropped because they were larger than the MTU toward their new destination; their
     /// sender was told by ICMP.
-    pub const DROP_TOO_BIG: u16 = 14;
+    pub const DROP_TOO_BIG: u16 = 15;
     /// Packets dropped because a header could not be made writable.
-    pub const DROP_NO_MEMORY: u16 = 15;
+    pub const DROP_NO_MEMORY: u16 = 16;
     /// RSTs dropped because their sequence number was outside the window.
-    pub const DROP_INVALID_RST: u16 = 16;
+    pub const DROP_INVALID_RST: u16 = 17;
     /// Segments of a dormant local socket dropped because they belonged to the spliced range.
-    pub const DROP_LOCAL: u16 = 17;
+    pub const DROP_LOCAL: u16 = 18;
 }
 
 /// What the kernel accepts in a nest of `flow` attributes.
@@ -689,6 +692,12 @@ impl<'a, 'b> StatsPut<'a, 'b> {
     /// Packets for a cut splice that were answered with a RST.
     pub fn answered(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::ANSWERED, value)
+    }
+
+    /// ICMP errors about translated packets that were passed to whoever had sent these, the quoted
+    /// addresses, ports and sequence number translated back.
+    pub fn icmp_errors(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::ICMP_ERRORS, value)
     }
 
     /// Packets dropped because too many were held.

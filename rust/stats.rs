@@ -19,6 +19,8 @@ pub enum Stat {
     Drained,
     /// Packets answered with a RST.
     Answered,
+    /// ICMP errors translated.
+    IcmpErrors,
     /// Too many were held.
     DropHeld,
     /// A header was truncated or contradicted itself.

@@ -615,6 +615,10 @@ pub struct Stats {
     /// Packets for a cut splice that were answered with a RST.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered: Option<u64>,
+    /// ICMP errors about translated packets that were passed to whoever had sent these, the quoted
+    /// addresses, ports and sequence number translated back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp_errors: Option<u64>,
     /// Packets dropped because too many were held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_held: Option<u64>,
@@ -658,14 +662,15 @@ impl Stats {
                 7 => this.held = Some(attr.uint()?),
                 8 => this.drained = Some(attr.uint()?),
                 9 => this.answered = Some(attr.uint()?),
-                10 => this.drop_held = Some(attr.uint()?),
-                11 => this.drop_malformed = Some(attr.uint()?),
-                12 => this.drop_ttl = Some(attr.uint()?),
-                13 => this.drop_no_route = Some(attr.uint()?),
-                14 => this.drop_too_big = Some(attr.uint()?),
-                15 => this.drop_no_memory = Some(attr.uint()?),
-                16 => this.drop_invalid_rst = Some(attr.uint()?),
-                17 => this.drop_local = Some(attr.uint()?),
+                10 => this.icmp_errors = Some(attr.uint()?),
+                11 => this.drop_held = Some(attr.uint()?),
+                12 => this.drop_malformed = Some(attr.uint()?),
+                13 => this.drop_ttl = Some(attr.uint()?),
+                14 => this.drop_no_route = Some(attr.uint()?),
+                15 => this.drop_too_big = Some(attr.uint()?),
+                16 => this.drop_no_memory = Some(attr.uint()?),
+                17 => this.drop_invalid_rst = Some(attr.uint()?),
+                18 => this.drop_local = Some(attr.uint()?),
                 _ => {}
             }
         }
@@ -713,6 +718,12 @@ impl Stats {
                 "answered",
                 "Packets for a cut splice that were answered with a RST.",
                 self.answered,
+            ),
+            (
+                "icmp-errors",
+                "ICMP errors about translated packets that were passed to whoever had sent \
+                 these, the quoted addresses, ports and sequence number translated back.",
+                self.icmp_errors,
             ),
             (
                 "drop-held",
