@@ -629,7 +629,7 @@ fn all_backends_dead() {
 #[test]
 fn slow_clients() {
     let text = format!(
-        "{}[timeouts]\nheader = \"300ms\"\n",
+        "{}[timeouts]\nheader = \"1s\"\n",
         simple("gateway", &[dead()])
     );
     let proxy = Proxy::start(&text, refuses());
