@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Path MTU discovery through a splice. A link of 1280 bytes next to the proxy: the proxy itself tells the
+# sender, about the packet as the sender sent it. One behind a router: the router's ICMP error quotes the translated
+# packet, and reaches the sender translated back, the quoted sequence number too.
+#
+#   far ──1280── router ──1500── proxy ──1500── b1, b2       client ──1280── proxy
+#                  └─ frag needed ─> proxy ─ translated ─> b1
+# Needs: module
+. "$(dirname "$0")/lib.sh"
+
+topology
+make_file medium 3000000
+serve b1 b2
+add_ns router
+add_ns far
+wire_up proxy p2 router r0
+wire_up router r1 far f0
+address proxy p2 10.0.4.1/24 fd00:4::1/64
+address router r0 10.0.4.2/24 fd00:4::2/64
+address router r1 10.0.3.1/24 fd00:3::1/64
+address far f0 10.0.3.2/24 fd00:3::2/64
+in_ns router sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+ip -n far route add default via 10.0.3.1
+ip -n far route add default via fd00:3::1
+ip -n router route add 10.0.1.0/24 via 10.0.4.1
+ip -n router route add fd00:1::/64 via fd00:4::1
+ip -n proxy route add 10.0.3.0/24 via 10.0.4.2
+ip -n proxy route add fd00:3::/64 via fd00:4::2
+proxy_start splice
+
+# path_mtu NAMESPACE DESTINATION: what the host has learnt.
+path_mtu() { in_ns "$1" ip route get "$2" | sed -n 's/.* mtu \([0-9]*\).*/\1/p'; }
+# from_far FAMILY HOST: the file, fetched from behind the router.
+from_far() {
+	same "SHA-256 of the file behind the small link, IPv$1" \
+		"$(in_ns far curl -sS --fail --max-time $((30 * SLOW)) --resolve "$2:80:$(vip "$1")" "http://$2/medium" | sum_of)" \
+		"$(cat "$FILES/medium.sha256")"
+}
+
+step "a small link behind a router, toward the client"
+# The far host goes on announcing an MSS of 1460: it cannot know.
+ip -n router link set r1 mtu 1280
+same "ICMP errors translated before" "$(stat_of icmp-errors)" 0
+from_far 4 a.test
+expect "ICMP errors translated, IPv4" "$(stat_of icmp-errors)" -ge 1
+same "path MTU that b1 has learnt, IPv4" "$(path_mtu b1 10.0.2.1)" 1280
+before=$(stat_of icmp-errors)
+from_far 6 b.test
+expect "ICMP errors translated, IPv6" "$(stat_of icmp-errors)" -gt "$before"
+same "path MTU that b2 has learnt, IPv6" "$(path_mtu b2 fd00:2::1)" 1280
+for b in b1 b2; do
+	same "ICMP errors that $b found out of its window" "$(snmp $b TcpExtOutOfWindowIcmps)" 0
+done
+
+step "a small link beside the proxy, toward the client"
+ip -n proxy link set p0 mtu 1280
+ip -n b1 route flush cache
+ip -n b2 route flush cache
+before=$(stat_of drop-too-big)
+get 4 http://b.test/medium b2
+same "path MTU that b2 has learnt, IPv4" "$(path_mtu b2 10.0.2.1)" 1280
+get 6 http://a.test/medium b1
+same "path MTU that b1 has learnt, IPv6" "$(path_mtu b1 fd00:2::1)" 1280
+expect "packets that were too big" "$(stat_of drop-too-big)" -gt "$before"
+ip -n proxy link set p0 mtu 1500
+
+step "a small link beside the proxy, toward the server"
+ip -n proxy link set p1 mtu 1280
+put 4 http://a.test b1 medium
+same "path MTU that the client has learnt, IPv4" "$(path_mtu client 10.0.1.1)" 1280
+put 6 http://b.test b2 medium
+same "path MTU that the client has learnt, IPv6" "$(path_mtu client fd00:1::1)" 1280
