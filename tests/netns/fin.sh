@@ -11,7 +11,9 @@
 topology
 make_file small 1000
 make_file medium 3000000
-serve b1 b2
+serve b1
+serve b2
+NGINX_B2=$STARTED_PID
 proxy_start splice
 monitor
 capture_all
@@ -24,19 +26,40 @@ wait_for 10 has_ended fin 2
 wait_for 10 no_legs
 same "live splices" "$(stat_of splices)" 0
 
-step "half-close: the client ends its direction before the answer begins"
+step "half-close: the server answers after the client's FIN"
+stop "$NGINX_B2"
+cat >"$T/server.py" <<'PY'
+# Reads to the end of the request, however long it takes, and only then answers: a hash of what it got and a body.
+import hashlib, socket, sys, time
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("0.0.0.0", 80))
+listener.listen()
+s, _ = listener.accept()
+got = b""
+while chunk := s.recv(65536):
+    got += chunk
+time.sleep(2)
+s.sendall(hashlib.sha256(got).hexdigest().encode() + open(sys.argv[1], "rb").read())
+s.close()
+PY
 cat >"$T/half.py" <<'PY'
 import hashlib, socket, sys, time
 s = socket.create_connection(("10.0.1.1", 80))
-s.sendall(b"GET /medium HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\r\n")
+asked = b"PUT /x HTTP/1.1\r\nHost: b.test\r\nContent-Length: 2000000\r\n\r\n"
+s.sendall(asked)
+time.sleep(0.5)
+body = bytes(range(250)) * 8000
+s.sendall(body)
 s.shutdown(socket.SHUT_WR)
 data = b""
 while chunk := s.recv(65536):
     data += chunk
-    time.sleep(0.002)
-print(hashlib.sha256(data.split(b"\r\n\r\n", 1)[1]).hexdigest())
+print(hashlib.sha256(data[64:]).hexdigest(), data[:64].decode() == hashlib.sha256(asked + body).hexdigest())
 PY
-same "SHA-256 after a half-close" "$(client python3 "$T/half.py")" "$(cat "$FILES/medium.sha256")"
+start server b2 python3 "$T/server.py" "$FILES/medium"
+wait_for 20 listening b2 80
+same "answer after a half-close" "$(client python3 "$T/half.py")" "$(cat "$FILES/medium.sha256") True"
 wait_for 10 has_ended fin 3
 wait_for 10 no_legs
 wait_for 90 no_tombstones

@@ -25,6 +25,7 @@ const USAGE: &str = "usage: wire [OPTION...] FILE
   --complete         every connection opens and closes in good order
   --sack-edges       SACK edges are edges of segments
   --window           no data beyond the window
+  --list             print every segment first
 Prints counts as JSON on standard output, and one line a fault on standard error.";
 
 fn main() -> ExitCode {
@@ -42,6 +43,7 @@ fn run() -> Result<bool, String> {
     let mut rules = Rules::default();
     let mut file = None;
     let mut port: Option<u16> = None;
+    let mut list = false;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -56,6 +58,7 @@ fn run() -> Result<bool, String> {
             "--complete" => rules.complete = true,
             "--sack-edges" => rules.sack_edges = true,
             "--window" => rules.window = true,
+            "--list" => list = true,
             _ if !arg.starts_with('-') && file.is_none() => file = Some(arg),
             _ => return Err(format!("{arg}?\n{USAGE}")),
         }
@@ -78,7 +81,10 @@ fn run() -> Result<bool, String> {
         );
         match packet::parse(frame.bytes, frame.len) {
             Parsed::Tcp(seg) if port.is_none_or(|p| seg.src.1 == p || seg.dst.1 == p) => {
-                capture.see(&at, &seg)
+                if list {
+                    println!("{at} {seg}");
+                }
+                capture.see(&at, &seg);
             }
             Parsed::Tcp(_) | Parsed::Other => {}
             Parsed::Malformed(what) => capture.faults.push(format!("{at}: {what}")),
@@ -137,6 +143,7 @@ fn json(capture: &Capture) -> String {
             t.largest = t.largest.max(c.largest);
             t.acks_back += c.acks_back;
             t.keepalives += c.keepalives;
+            t.echoes_between += c.echoes_between;
         }
     }
     format!(
@@ -151,7 +158,7 @@ fn json(capture: &Capture) -> String {
 fn counts(c: &rules::Counts) -> String {
     format!(
         "{{\"packets\":{},\"bytes\":{},\"retransmits\":{},\"gaps\":{},\"fins\":{},\"rsts\":{},\"sacks\":{},\
-         \"zero_windows\":{},\"shrinks\":{},\"largest\":{},\"acks_back\":{},\"keepalives\":{}}}",
+         \"zero_windows\":{},\"shrinks\":{},\"largest\":{},\"acks_back\":{},\"keepalives\":{},\"echoes_between\":{}}}",
         c.packets,
         c.bytes,
         c.retransmits,
@@ -163,6 +170,7 @@ fn counts(c: &rules::Counts) -> String {
         c.shrinks,
         c.largest,
         c.acks_back,
-        c.keepalives
+        c.keepalives,
+        c.echoes_between
     )
 }

@@ -2,6 +2,7 @@
 
 //! What a frame says, read with no trust in any length in it.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How the checksum field of a captured segment came out.
@@ -49,6 +50,36 @@ impl Segment {
     /// Sequence numbers that the segment takes.
     pub(crate) fn span(&self) -> u32 {
         self.len + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{} > {}.{} ",
+            self.src.0, self.src.1, self.dst.0, self.dst.1
+        )?;
+        for (bit, letter) in [(SYN, 'S'), (FIN, 'F'), (RST, 'R'), (0x08, 'P'), (ACK, '.')] {
+            if self.has(bit) {
+                write!(f, "{letter}")?;
+            }
+        }
+        write!(
+            f,
+            " seq {} len {} ack {} win {}",
+            self.seq, self.len, self.ack, self.window
+        )?;
+        if let Some((val, ecr)) = self.timestamps {
+            write!(f, " ts {val} {ecr}")?;
+        }
+        for (left, right) in &self.sack {
+            write!(f, " sack {left}-{right}")?;
+        }
+        match self.checksum {
+            Sum::Wrong => f.write_str(" BAD SUM"),
+            _ => Ok(()),
+        }
     }
 }
 

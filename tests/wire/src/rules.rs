@@ -41,7 +41,10 @@ pub(crate) struct Direction {
     scale: Option<u8>,
     sack_permitted: bool,
     timestamps: bool,
+    first_tsval: Option<u32>,
     tsval: Option<u32>,
+    /// The TSval that the other side remembers.
+    remembered: Option<u32>,
     tsvals: HashSet<u32>,
     edges: HashSet<i64>,
     pub(crate) counts: Counts,
@@ -63,9 +66,15 @@ pub(crate) struct Counts {
     pub(crate) largest: u32,
     pub(crate) acks_back: u64,
     pub(crate) keepalives: u64,
+    pub(crate) echoes_between: u64,
 }
 
 impl Direction {
+    /// The sequence number at an offset.
+    fn number(&self, offset: i64) -> u32 {
+        self.base.unwrap_or(0).wrapping_add(offset as u32)
+    }
+
     /// The 64-bit offset of `n`, the one nearest to what was seen last.
     fn offset(&mut self, n: u32) -> i64 {
         let base = *self.base.get_or_insert(n);
@@ -204,21 +213,44 @@ impl Capture {
                 fault("timestamps were not agreed on, and are here".into());
             }
             Some((val, ecr)) => {
-                if let Some(last) = from.tsval {
-                    let step = val.wrapping_sub(last) as i32;
-                    if step < 0 {
-                        fault(format!("TSval goes back by {}", -i64::from(step)));
-                    }
+                // PAWS (RFC 7323, 5): what the receiver remembers comes from segments at or below its
+                // acknowledgement, and nothing older is accepted; an old pure ACK does no harm.
+                let back = from
+                    .remembered
+                    .map_or(0, |r| i64::from(r.wrapping_sub(val) as i32));
+                let advances = seg.has(ACK)
+                    && from
+                        .acked
+                        .is_some_and(|a| i64::from(seg.ack.wrapping_sub(to.number(a)) as i32) > 0);
+                if back > 0 && (seg.span() > 0 || advances) {
+                    fault(format!("TSval goes back by {back}: dropped by PAWS"));
                 }
+                if back <= 0 && to.acked.is_none_or(|a| start <= a) {
+                    from.remembered = Some(val);
+                }
+                from.first_tsval.get_or_insert(val);
                 if from.tsval != Some(val) {
                     from.tsvals.insert(val);
                     from.tsval = Some(val);
                 }
-                if seg.has(ACK) && ecr != 0 && to.syn && !to.tsvals.contains(&ecr) {
-                    fault(format!(
-                        "TSecr {ecr} echoes what was never sent (last is {:?})",
-                        to.tsval
-                    ));
+                // An echo that measures a round trip is of what was really sent. While a proxy's
+                // socket still drains, acknowledgements of its own segments pass, which acknowledge
+                // nothing new here; they lie at least in the time of this connection.
+                if seg.has(ACK) && ecr != 0 && to.syn {
+                    let sent = to.tsvals.contains(&ecr);
+                    let plausible = to
+                        .first_tsval
+                        .is_some_and(|f| ecr.wrapping_sub(f) as i32 >= 0)
+                        && to.tsval.is_some_and(|l| l.wrapping_sub(ecr) as i32 > -1000);
+                    if !sent && (advances || !plausible) {
+                        fault(format!(
+                            "TSecr {ecr} echoes what was never sent (last is {:?})",
+                            to.tsval
+                        ));
+                    }
+                    if !sent {
+                        from.counts.echoes_between += 1;
+                    }
                 }
             }
             None => {}
@@ -406,10 +438,10 @@ mod tests {
             ("never sent", |t| t.say(0, 1, 5, ACK, 0, |_| {})),
             ("missing", |t| t.say(1, 3, 1, ACK, 10, |_| {})),
             ("goes back", |t| {
-                t.say(1, 1, 1, ACK, 0, |s| s.timestamps = Some((89, 51)))
+                t.say(1, 1, 1, ACK, 5, |s| s.timestamps = Some((89, 51)))
             }),
             ("echoes", |t| {
-                t.say(1, 1, 1, ACK, 0, |s| s.timestamps = Some((91, 52)))
+                t.say(1, 1, 1, ACK, 0, |s| s.timestamps = Some((91, 5200)))
             }),
             ("are not here", |t| {
                 t.say(1, 1, 1, ACK, 0, |s| s.timestamps = None)
