@@ -270,8 +270,8 @@ fn carry(
         ns.count(Stat::DropNoMemory);
         return Verdict::Stolen;
     };
-    let edited = if flow.has(ECHOING) {
-        echo(flow, terms, headers, &seg).apply(headers, &seg, field, ack_floor)
+    let edited = if flow.has(ECHOING) || reverse.has(ECHOING) {
+        echo(flow, reverse, terms, headers, &seg).apply(headers, &seg, field, ack_floor)
     } else {
         terms.edit.apply(headers, &seg, field, ack_floor)
     };
@@ -291,20 +291,37 @@ fn carry(
     Verdict::Stolen
 }
 
-/// The edit for a packet whose TSecr may still echo the local socket.
+/// The edit for a packet while one end may still echo the timestamps of a local socket.
 ///
-/// Before the sender has heard from the far end, it echoes what the proxy stamped. That is no
-/// stamp of the receiver, however it is shifted; what the proxy would have echoed itself is.
+/// Before the sender has heard from the far end, it echoes what the proxy stamped. Shifted, that is
+/// no stamp of the receiver; what the proxy echoed itself, or the newest that passed here, is.
 #[cold]
-fn echo(flow: &flow::Entry, terms: &flow::Terms, headers: &[u8], seg: &Segment) -> Edit {
+fn echo(
+    flow: &flow::Entry,
+    reverse: &flow::Entry,
+    terms: &flow::Terms,
+    headers: &[u8],
+    seg: &Segment,
+) -> Edit {
     let mut edit = terms.edit;
-    if let Some((_, tsecr)) = seg.timestamps(headers) {
+    let Some((tsval, tsecr)) = seg.timestamps(headers) else {
+        return edit;
+    };
+    flow.note_tsval(tsval);
+    if flow.has(ECHOING) && seg.flags.contains(Flags::ACK) {
         let echoed = Seq(tsecr.wrapping_add(edit.tsecr_delta));
-        if echoed.before(Seq(terms.tsecr_floor)) {
-            edit.tsecr_delta = terms.tsecr_floor.wrapping_sub(tsecr);
-        } else if seg.flags.contains(Flags::ACK) && echoed.after(Seq(terms.tsecr_floor)) {
-            flow.mark(0, ECHOING);
-        }
+        let (oldest, newest) = (Seq(terms.tsecr_floor), Seq(reverse.tsval_last()));
+        let real = if echoed.before(oldest) {
+            oldest
+        } else if echoed.after(newest) {
+            newest
+        } else {
+            if echoed != oldest && !flow.has(DRAINING) {
+                flow.mark(0, ECHOING);
+            }
+            echoed
+        };
+        edit.tsecr_delta = real.0.wrapping_sub(tsecr);
     }
     edit
 }

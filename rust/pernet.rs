@@ -88,11 +88,6 @@ impl PerNet for Ns {
         )
     }
 
-    fn start(self: &Arc<Self>) -> Result {
-        *self.hooks.lock() = Some(netfilter::Registration::new(self.net, self)?);
-        Ok(())
-    }
-
     fn stop(&self) {
         if let Some(hooks) = &*self.hooks.lock() {
             hooks.unregister();
@@ -176,7 +171,21 @@ impl Ns {
         registry.last_id
     }
 
-    /// Puts a splice in, its flows first. May sleep.
+    /// Sees the packets of the namespace from here on. A namespace without a splice has neither the
+    /// hooks nor the reassembly of fragments that comes with them. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn hook_in(self: &Arc<Self>) -> Result {
+        let mut hooks = self.hooks.lock();
+        if hooks.is_none() {
+            *hooks = Some(netfilter::Registration::new(self.net, self)?);
+        }
+        Ok(())
+    }
+
+    /// Puts a splice in, its flows first; after [`Ns::hook_in`]. May sleep.
     ///
     /// # Errors
     ///

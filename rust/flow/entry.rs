@@ -44,6 +44,8 @@ pub struct Flow {
     ack_last: Atomic<u32>,
     /// When a packet was last seen; jiffies.
     last_use: Atomic<u32>,
+    /// Highest TSval seen, as it arrives; kept up as long as the reverse flow is [`ECHOING`].
+    tsval_last: Atomic<u32>,
     /// Sequence number after the highest byte or FIN seen, extended to 64 bits: its low half is
     /// the number as it arrives.
     top: Atomic<u64>,
@@ -69,6 +71,7 @@ impl Flow {
             marks: Atomic::new(0),
             ack_last: Atomic::new(0),
             last_use: Atomic::new(now()),
+            tsval_last: Atomic::new(0),
             top: Atomic::new(0),
             bottom: Atomic::new(0),
             packets: Atomic::new(0),
@@ -83,9 +86,17 @@ impl Flow {
 
     /// Sets where the flow stands, before its splice is live.
     ///
-    /// `seq_origin`, `seq_next` and `ack_last` are as they arrive. `bytes` were carried already, by
+    /// `seq_origin`, `seq_next`, `ack_last` and `tsval_last` are as they arrive. `bytes` were carried already, by
     /// another host, and may be more than the numbers show: these turn over every 4 GiB.
-    pub fn start(&self, seq_origin: Seq, seq_next: Seq, ack_last: Seq, bytes: u64, marks: u32) {
+    pub fn start(
+        &self,
+        seq_origin: Seq,
+        seq_next: Seq,
+        ack_last: Seq,
+        tsval_last: u32,
+        bytes: u64,
+        marks: u32,
+    ) {
         // Room below, so that no difference is negative.
         let bottom = (1 << 32) + u64::from(seq_origin.0);
         let near = u64::from(seq_next.distance(seq_origin));
@@ -94,6 +105,7 @@ impl Flow {
         self.top
             .store(bottom.wrapping_add(near).wrapping_add(turns << 32), Relaxed);
         self.ack_last.store(ack_last.0, Relaxed);
+        self.tsval_last.store(tsval_last, Relaxed);
         self.marks.store(marks, Relaxed);
         self.last_use.store(now(), Relaxed);
     }
@@ -143,6 +155,18 @@ impl Flow {
     pub fn note_ack(&self, ack: Seq) {
         if ack.after(self.ack_last()) {
             self.ack_last.store(ack.0, Relaxed);
+        }
+    }
+
+    /// Highest TSval seen, as it arrives.
+    pub fn tsval_last(&self) -> u32 {
+        self.tsval_last.load(Relaxed)
+    }
+
+    /// Notes a TSval, as it arrives.
+    pub fn note_tsval(&self, tsval: u32) {
+        if Seq(tsval).after(Seq(self.tsval_last())) {
+            self.tsval_last.store(tsval, Relaxed);
         }
     }
 

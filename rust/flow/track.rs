@@ -144,8 +144,8 @@ mod tests {
             Flow::new(Direction::ToServer),
             Flow::new(Direction::ToClient),
         );
-        a.start(CLIENT, CLIENT, Seq(9000), 0, 0);
-        b.start(SERVER, SERVER, Seq(1000), 0, 0);
+        a.start(CLIENT, CLIENT, Seq(9000), 0, 0, 0);
+        b.start(SERVER, SERVER, Seq(1000), 0, 0, 0);
         (a, b)
     }
 
@@ -200,7 +200,7 @@ mod tests {
     fn a_restored_flow_goes_on_counting() {
         let flow = Flow::new(Direction::ToServer);
         let bytes = (7u64 << 32) + 100;
-        flow.start(CLIENT, CLIENT.add(100), Seq(9000), bytes, 0);
+        flow.start(CLIENT, CLIENT.add(100), Seq(9000), 0, bytes, 0);
         assert_eq!(flow.carried().bytes, bytes);
         flow.advance(CLIENT.add(101));
         assert_eq!(flow.carried().bytes, bytes + 1);
@@ -248,7 +248,7 @@ mod tests {
     fn draining_ends_with_the_acknowledgement_of_all_that_was_sent() {
         let (a, b) = flows();
         let ta = terms(Direction::ToServer);
-        a.start(CLIENT, CLIENT, Seq(8000), 0, DRAINING);
+        a.start(CLIENT, CLIENT, Seq(8000), 0, 0, DRAINING);
         note(&segment(Flags::ACK, CLIENT, Seq(8999), 0), &a, &ta, &b);
         assert!(a.has(DRAINING));
         note(&segment(Flags::ACK, CLIENT, Seq(9000), 0), &a, &ta, &b);

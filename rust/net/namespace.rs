@@ -48,13 +48,6 @@ pub trait PerNet: Sized + Send + Sync + 'static {
     /// Any error refuses the namespace.
     fn new(net: &'static Namespace) -> Result<Arc<Self>>;
 
-    /// Starts what delivers packets or requests to the state. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// Any error refuses the namespace; nothing was started then.
-    fn start(self: &Arc<Self>) -> Result;
-
     /// The namespace, or the module, ends: no new packet reaches the state after this and a grace
     /// period, which passes before [`PerNet::end`]. May sleep.
     fn stop(&self);
@@ -122,7 +115,6 @@ unsafe extern "C" fn init<T: HasSlot>(net: *mut kb::net) -> c_int {
     from_result(|| {
         // SAFETY: Called with a namespace that outlives `exit`.
         let state = T::new(unsafe { Namespace::from_raw(net) })?;
-        state.start()?;
         // SAFETY: The namespace is live, and nobody asks in it yet.
         unsafe { *cell::<T>(net) = Arc::into_raw(state) };
         Ok(0)

@@ -221,6 +221,7 @@ pub fn arm(
     if !client.is_in(ns.net) || !server.is_in(ns.net) {
         return Err(Refusal::OtherNamespace);
     }
+    ns.hook_in()?;
     let hold = ModuleHold::new(module)?;
     let legs = Legs {
         client,
@@ -247,6 +248,8 @@ pub fn arm(
                 server.make_dormant();
                 *splice.legs.lock() = Some(legs.clone());
                 splice.go_live(&rows);
+                // Whoever ends it waits for the sockets before that is announced.
+                splice.announce();
             }
             Err(refusal) => {
                 splice.abort();
@@ -260,7 +263,6 @@ pub fn arm(
         leg.release_net();
     }
     ns.count(Stat::Created);
-    splice.announce();
     splice.watch();
     Ok(splice)
 }
@@ -293,6 +295,7 @@ pub fn restore(
     idle_timeout: Option<u64>,
 ) -> Result<Arc<Splice>, Refusal> {
     check_rows(to_server, to_client)?;
+    ns.hook_in()?;
     let idle_timeout = idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT);
     let splice = Splice::new(ns, to_server.key, to_client.key, idle_timeout)?;
     ns.add(&splice)?;
@@ -307,9 +310,18 @@ impl Splice {
     /// Carries what was held by the numbers, and from here on carries what arrives.
     fn go_live(&self, rows: &[Row; 2]) {
         let [to_server, to_client] = rows;
-        for (row, flow) in [(to_server, &self.to_server), (to_client, &self.to_client)] {
-            let origin = row.terms.seq_origin;
-            flow.start(origin, row.seq_next, row.ack_last, row.bytes, row.marks);
+        for (row, reverse, flow) in [
+            (to_server, to_client, &self.to_server),
+            (to_client, to_server, &self.to_client),
+        ] {
+            flow.start(
+                row.terms.seq_origin,
+                row.seq_next,
+                row.ack_last,
+                reverse.terms.tsecr_floor,
+                row.bytes,
+                row.marks,
+            );
         }
         self.terms.populate([to_server.terms, to_client.terms]);
         in_packet_context(|_| loop {

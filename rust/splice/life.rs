@@ -191,16 +191,14 @@ impl Splice {
         netlink::announce_new(self.ns.net, self);
     }
 
-    /// Starts looking for idleness.
+    /// Looks after the splice when there is next something to look after.
     pub(super) fn watch(&self) {
-        // An end may have come already, with an alarm that must not be put off.
-        if self.phase() == Phase::Live {
-            if let Some(delay) = self.next_look() {
-                workqueue::set(self, delay);
-            }
-            if self.is_tombstone() {
-                workqueue::set(self, 0);
-            }
+        if let Some(delay) = self.next_look() {
+            workqueue::set(self, delay);
+        }
+        // An end may have set the alarm a moment ago, which must not be put off.
+        if self.is_tombstone() {
+            workqueue::set(self, 0);
         }
     }
 
@@ -266,8 +264,8 @@ impl HasAlarm for Splice {
                     self.cut(Reason::Idle);
                 } else if self.is_draining() && self.has_lost_bytes() {
                     self.cut(Reason::Undeliverable);
-                } else if let Some(delay) = self.next_look() {
-                    workqueue::set(&*self, delay);
+                } else {
+                    self.watch();
                 }
             }
             Phase::Tombstone | Phase::Cut => {
