@@ -29,8 +29,8 @@ table inet t {
 		ip saddr 10.0.1.3 ct state new accept
 		ct status dnat accept
 	}
-	chain dnat { type nat hook prerouting priority -100; ip daddr 10.0.1.1 tcp dport 8080 dnat ip to 10.0.2.12:80; }
-	chain snat { type nat hook postrouting priority 100; oifname "p1" ip saddr 10.0.1.0/24 masquerade; }
+	chain natin { type nat hook prerouting priority -100; ip daddr 10.0.1.1 tcp dport 8080 dnat ip to 10.0.2.12:80; }
+	chain natout { type nat hook postrouting priority 100; oifname "p1" ip saddr 10.0.1.0/24 masquerade; }
 }
 NFT
 make_file small 1000

@@ -15,7 +15,7 @@ topology
 make_file small 1000 &
 make_file "upload" 32M &
 make_file "tls" 16M &
-make_file "large" "${MB}M"
+make_file "big" "${MB}M"
 wait
 serve b1 b2
 # The kernel's own witness: what reaches the proxy's sockets, headers and acknowledgements included.
@@ -62,16 +62,16 @@ proxy_start splice
 monitor
 row GET 4 http://a.test/small b1 1000
 row GET 6 http://b.test/small b2 1000
-row GET 4 http://c.test/two/large b2 "$(size large)"
+row GET 4 http://c.test/two/big b2 "$(size big)"
 row GET 6 http://c.test/one/upload b1 "$(size upload)"
 row GET 4 https://a.test/tls b1 "$(size tls)"
 row GET 6 https://b.test/tls b2 "$(size tls)"
 row PUT 4 http://a.test b1 "$(size upload)"
-row GET 4 http://a.test/large b1 "$(size large)"
+row GET 4 http://a.test/big b1 "$(size big)"
 moved=$(jq -s '[.[] | select(.event == "end")] | length' "$T/events.json")
 stop "$PROXY_PID"
 proxy_start gateway
-row GET 4 http://a.test/large b1 "$(size large)"
+row GET 4 http://a.test/big b1 "$(size big)"
 
 # The table.
 awk -F'\t' -v moved="$moved" '

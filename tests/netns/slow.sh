@@ -36,6 +36,7 @@ done
 wait_for 10 no_splices
 same "splices made" "$(stat_of created)" 2
 captures_end
-judge_all --complete --lossless
+judge client --complete --lossless
+judge b1 --complete --lossless
 expect "closed windows beside the client" "$(counted client .up.zero_windows)" -ge 4
 expect "closed windows beside b1" "$(counted b1 .up.zero_windows)" -ge 4

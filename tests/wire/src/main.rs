@@ -20,7 +20,7 @@ const USAGE: &str = "usage: wire [OPTION...] FILE
   --allow ADDRESS    (again and again) TCP only between these addresses
   --port PORT        look only at connections with this port
   --full-checksums   every checksum is complete (offloads are off)
-  --lossless         no byte is missing before another
+  --lossless         every byte comes by in the end
   --rst              a RST is no fault
   --complete         every connection opens and closes in good order
   --sack-edges       SACK edges are edges of segments

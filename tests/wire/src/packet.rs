@@ -12,7 +12,7 @@ pub(crate) enum Sum {
     Full,
     /// Only the pseudo-header is summed: a device is to do the rest (CHECKSUM_PARTIAL).
     Partial,
-    /// The segment was cut by the capture and its field is no partial sum.
+    /// The segment was cut by the capture.
     Unknown,
     /// Neither.
     Wrong,
@@ -227,13 +227,14 @@ fn segment(tcp: &[u8], tcp_len: usize, src: IpAddr, dst: IpAddr) -> Option<Segme
         _ => return None,
     } + 6
         + tcp_len as u64;
-    let cut = tcp.len() < tcp_len;
-    seg.checksum = if !cut && fold(pseudo + sum(tcp)) == 0xffff {
+    // Of a segment that was cut nothing can be said; a field that happens to equal the partial sum
+    // is no proof.
+    seg.checksum = if tcp.len() < tcp_len {
+        Sum::Unknown
+    } else if fold(pseudo + sum(tcp)) == 0xffff {
         Sum::Full
     } else if fold(pseudo) == be16(tcp, 16)? {
         Sum::Partial
-    } else if cut {
-        Sum::Unknown
     } else {
         Sum::Wrong
     };
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!(tcp(&f, f.len()).checksum, Sum::Wrong);
         let f = build::frame(&seg, &[], true);
         assert_eq!(tcp(&f, f.len()).checksum, Sum::Partial);
-        assert_eq!(tcp(&f[..60], f.len()).checksum, Sum::Partial);
+        assert_eq!(tcp(&f[..60], f.len()).checksum, Sum::Unknown);
     }
 
     #[test]

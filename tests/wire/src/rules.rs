@@ -14,7 +14,7 @@ pub(crate) struct Rules {
     pub(crate) allowed: Vec<IpAddr>,
     /// Checksums must be whole; offloads are off.
     pub(crate) full_checksums: bool,
-    /// No gap: the path loses nothing, and every byte comes by here.
+    /// Every byte comes by here in the end.
     pub(crate) lossless: bool,
     /// A RST is no fault.
     pub(crate) rst: bool,
@@ -36,6 +36,10 @@ pub(crate) struct Direction {
     acked: Option<i64>,
     /// Right edge of the window this side announced, in the other direction's numbers.
     edge: Option<i64>,
+    /// Everything before this came by.
+    whole: Option<i64>,
+    /// What came by beyond that, start and end.
+    ahead: BTreeMap<i64, i64>,
     fin: Option<i64>,
     syn: bool,
     scale: Option<u8>,
@@ -70,6 +74,24 @@ pub(crate) struct Counts {
 }
 
 impl Direction {
+    /// Notes that `start..end` came by.
+    fn cover(&mut self, start: i64, end: i64) {
+        if start > self.whole.unwrap_or(start) {
+            let e = self.ahead.entry(start).or_insert(end);
+            *e = (*e).max(end);
+            return;
+        }
+        let mut whole = self.whole.unwrap_or(start).max(end);
+        while let Some((&s, &e)) = self.ahead.first_key_value() {
+            if s > whole {
+                break;
+            }
+            whole = whole.max(e);
+            self.ahead.pop_first();
+        }
+        self.whole = Some(whole);
+    }
+
     /// The sequence number at an offset.
     fn number(&self, offset: i64) -> u32 {
         self.base.unwrap_or(0).wrapping_add(offset as u32)
@@ -177,12 +199,6 @@ impl Capture {
         let first = from.end == 0 && from.counts.packets == 1;
         if start > from.end && !first {
             from.counts.gaps += 1;
-            if rules.lossless {
-                fault(format!(
-                    "{} bytes are missing before this",
-                    start - from.end
-                ));
-            }
         } else if start < from.end && seg.len <= 1 && start == from.end - 1 && !seg.has(FIN) {
             from.counts.keepalives += 1;
         } else if seg.span() > 0 && start < from.end {
@@ -202,6 +218,7 @@ impl Capture {
             }
         }
         from.end = from.end.max(end);
+        from.cover(start, end);
         from.counts.bytes =
             from.end - i64::from(from.syn) - i64::from(from.fin.is_some_and(|f| f < from.end));
 
@@ -315,12 +332,20 @@ impl Capture {
 
     /// Judges what is missing at the end.
     pub(crate) fn finish(&mut self) {
-        if !self.rules.complete {
-            return;
-        }
         for ((a, b), [from, to]) in &self.connections {
             let name = format!("{}:{} - {}:{}", a.0, a.1, b.0, b.1);
             for (this, other, side) in [(from, to, "first"), (to, from, "second")] {
+                if self.rules.lossless && this.whole.is_some_and(|w| w < this.end) {
+                    let missing =
+                        this.ahead.keys().next().unwrap_or(&this.end) - this.whole.unwrap_or(0);
+                    self.faults.push(format!(
+                        "{name}: {missing} bytes from the {side} end are missing at {}",
+                        this.whole.unwrap_or(0)
+                    ));
+                }
+                if !self.rules.complete {
+                    continue;
+                }
                 if !this.syn {
                     self.faults
                         .push(format!("{name}: no SYN from the {side} end"));
