@@ -69,9 +69,16 @@ void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like)
 	skb->mark = like->mark;
 	skb->pkt_type = PACKET_HOST;
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
-	skb_set_transport_header(skb, skb_transport_offset(like));
-	/* IPCB and IP6CB: the incoming interface, the offsets of the headers that were copied. */
+	/* IPCB and IP6CB: the interface it came by, the options that were copied with the header. */
 	memcpy(skb->cb, like->cb, sizeof(skb->cb));
+	if (skb->protocol == htons(ETH_P_IP)) {
+		skb_set_transport_header(skb, ip_hdrlen(skb));
+		return;
+	}
+	/* Extension headers were not copied. */
+	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
+	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
+	IP6CB(skb)->flags &= ~IP6SKB_JUMBOGRAM;
 }
 
 void tcp_splice_skb_free(struct sk_buff *skb)
