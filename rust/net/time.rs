@@ -6,9 +6,6 @@
 
 use kernel::{bindings as kb, time::msecs_to_jiffies};
 
-/// Ticks of a second.
-pub const HZ: u64 = kb::HZ as u64;
-
 /// The ticks since boot, or so; wraps. Any context.
 #[inline]
 pub fn jiffies() -> usize {
@@ -23,5 +20,22 @@ pub fn from_ms(ms: u64) -> usize {
 
 /// Milliseconds in a number of ticks.
 pub fn to_ms(ticks: u64) -> u64 {
-    ticks.saturating_mul(1000) / HZ
+    // SAFETY: A pure function. (`bindings::HZ` is that of user space.)
+    unsafe { kb::jiffies64_to_msecs(ticks) }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(tcp_splice_net_time)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_and_milliseconds_agree() {
+        // Rounded up to a tick, of which there are 100 a second at least.
+        for ms in [0, 10, 1000, 60_000, 15 * 60 * 1000] {
+            let back = to_ms(from_ms(ms) as u64);
+            assert!(back >= ms && back <= ms + 10);
+        }
+        assert!(from_ms(u64::MAX) > from_ms(1000));
+    }
 }
