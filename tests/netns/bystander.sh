@@ -18,10 +18,10 @@ table inet t {
 	counter pings { }
 	counter iperf { }
 	counter invalid { }
-	chain pre { type filter hook prerouting priority 0; ct state invalid counter name invalid drop; }
-	chain in { type filter hook input priority 0; ct state invalid counter name invalid drop; }
-	chain out { type filter hook output priority 0; ct state invalid counter name invalid drop; }
-	chain fwd {
+	chain c_pre { type filter hook prerouting priority 0; ct state invalid counter name invalid drop; }
+	chain c_in { type filter hook input priority 0; ct state invalid counter name invalid drop; }
+	chain c_out { type filter hook output priority 0; ct state invalid counter name invalid drop; }
+	chain c_fwd {
 		type filter hook forward priority 0; policy drop;
 		meta l4proto icmp counter name pings
 		tcp dport 5201 counter name iperf
@@ -29,8 +29,8 @@ table inet t {
 		ip saddr 10.0.1.3 ct state new accept
 		ct status dnat accept
 	}
-	chain natin { type nat hook prerouting priority -100; ip daddr 10.0.1.1 tcp dport 8080 dnat ip to 10.0.2.12:80; }
-	chain natout { type nat hook postrouting priority 100; oifname "p1" ip saddr 10.0.1.0/24 masquerade; }
+	chain c_dnat { type nat hook prerouting priority -100; ip daddr 10.0.1.1 tcp dport 8080 dnat ip to 10.0.2.12:80; }
+	chain c_snat { type nat hook postrouting priority 100; oifname "p1" ip saddr 10.0.1.0/24 masquerade; }
 }
 NFT
 make_file small 1000

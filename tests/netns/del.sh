@@ -39,4 +39,5 @@ for fam in 4 6; do
 done
 wait_for 10 no_legs
 captures_end
-judge_all --rst
+judge client --rst
+judge b1 --rst
