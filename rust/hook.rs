@@ -12,7 +12,7 @@
 use crate::{
     flow::{self, Direction, Rst, Seen, DRAINING, ECHOING},
     net::{
-        netfilter::{Filter, Hook, HookState, Onward, Verdict},
+        netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,
     },
     pernet::Ns,
@@ -33,7 +33,7 @@ use kernel::sync::rcu;
 
 impl Filter for Ns {
     #[inline]
-    fn filter(&self, packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
+    fn filter(&self, packet: Packet, state: HookState, guard: &rcu::Guard) -> Verdict {
         if self.is_empty() {
             return Verdict::Accept(packet);
         }
@@ -93,7 +93,7 @@ fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
 
 /// A packet that came in.
 #[inline]
-fn pre_routing(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
+fn pre_routing(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) -> Verdict {
     let Some(ip) = parse_ip(&mut packet, state.family) else {
         return Verdict::Accept(packet);
     };
@@ -105,17 +105,17 @@ fn pre_routing(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::
     };
     let direction = flow.direction();
     match splice.phase() {
-        Phase::Live => carry(ns, splice, direction, packet, &ip, state.onward()),
-        Phase::Arming => match splice.hold(packet, state.onward()) {
+        Phase::Live => carry(ns, splice, direction, packet, &ip),
+        Phase::Arming => match splice.hold(packet) {
             Hold::Kept => {
                 ns.count(Stat::Held);
                 Verdict::Stolen
             }
             Hold::Full(packet) => drop_packet(ns, packet, Stat::DropHeld),
-            Hold::Live(packet) => carry(ns, splice, direction, packet, &ip, state.onward()),
+            Hold::Live(packet) => carry(ns, splice, direction, packet, &ip),
             Hold::Aborted(packet) => Verdict::Accept(packet),
         },
-        Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip, state),
+        Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip),
         Phase::Aborted => Verdict::Accept(packet),
     }
 }
@@ -124,6 +124,9 @@ fn pre_routing(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::
 /// sent it, about the packet as that was; everything else passes.
 #[cold]
 fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) -> Verdict {
+    if !icmp::is_icmp(ip) {
+        return Verdict::Accept(packet);
+    }
     let len = packet.len().min(MAX_HEADERS);
     let Some(Ok(Some(quote))) = packet.pull(len).map(|bytes| icmp::parse_quote(bytes, ip)) else {
         return Verdict::Accept(packet);
@@ -173,7 +176,6 @@ fn late(
     direction: Direction,
     mut packet: Packet,
     ip: &IpHeader,
-    state: &HookState<'_>,
 ) -> Verdict {
     let Some(seg) = parse_segment(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
@@ -184,7 +186,7 @@ fn late(
         return Verdict::Accept(packet);
     }
     if splice.phase() == Phase::Tombstone {
-        return carry(ns, splice, direction, packet, ip, state.onward());
+        return carry(ns, splice, direction, packet, ip);
     }
     if !seg.flags.contains(Flags::RST) {
         // RFC 9293, section 3.10.7.1.
@@ -206,13 +208,31 @@ fn drop_packet(ns: &Ns, packet: Packet, why: Stat) -> Verdict {
 }
 
 /// Carries a packet that was held while the splice was armed. In packet context.
-pub fn carry_held(ns: &Ns, splice: &Splice, mut packet: Packet, onward: Option<Onward>) {
-    let ip = parse_ip(&mut packet, splice.to_server().key().family);
-    let key = ip.and_then(|ip| parse_key(&mut packet, &ip));
-    let direction = key.and_then(|key| splice.direction_of(&key));
-    if let (Some(ip), Some(direction)) = (ip, direction) {
-        carry(ns, splice, direction, packet, &ip, onward);
+pub fn carry_held(ns: &Ns, splice: &Splice, mut packet: Packet) {
+    if let Some((ip, direction)) = parse_held(splice, &mut packet) {
+        carry(ns, splice, direction, packet, &ip);
     }
+}
+
+/// Gives a packet that was held back to the socket it was for. In packet context.
+pub fn return_held(
+    splice: &Splice,
+    mut packet: Packet,
+    give: impl FnOnce(Direction, Packet, usize),
+) {
+    let Some((ip, direction)) = parse_held(splice, &mut packet) else {
+        return;
+    };
+    if parse_segment(&mut packet, &ip).is_some() && packet.checksum_ok(ip.family, ip.header_len) {
+        give(direction, packet, ip.header_len);
+    }
+}
+
+/// What a held packet is. It was parsed before it was held, so that this finds something.
+fn parse_held(splice: &Splice, packet: &mut Packet) -> Option<(IpHeader, Direction)> {
+    let ip = parse_ip(packet, splice.to_server().key().family)?;
+    let key = parse_key(packet, &ip)?;
+    Some((ip, splice.direction_of(&key)?))
 }
 
 /// Carries one packet of a flow: judged, edited, sent on.
@@ -223,7 +243,6 @@ fn carry(
     direction: Direction,
     mut packet: Packet,
     ip: &IpHeader,
-    onward: Option<Onward>,
 ) -> Verdict {
     let Some((terms, reverse_terms)) = splice.terms(direction) else {
         return drop_packet(ns, packet, Stat::DropHeld);
@@ -231,6 +250,9 @@ fn carry(
     let Some(seg) = parse_segment(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
+    if packet.is_lro() {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    }
     let (flow, reverse) = (splice.flow(direction), splice.flow(direction.reverse()));
 
     let mut rst = Rst::Near;
@@ -242,8 +264,13 @@ fn carry(
     }
     let mut ack_floor = None;
     if flow.has(DRAINING) {
+        // Nobody has looked at the checksum of a packet that would have been forwarded, and this
+        // one is believed.
+        if !packet.checksum_ok(ip.family, ip.header_len) {
+            return drop_packet(ns, packet, Stat::DropMalformed);
+        }
         ack_floor = Some(terms.ack_floor);
-        drain(ns, terms, &mut packet, &seg, onward);
+        drain(ns, splice, direction, terms, &mut packet, &seg);
     }
 
     let field = if packet.checksum_is_partial() {
@@ -279,12 +306,12 @@ fn carry(
         ns.count(Stat::DropMalformed);
         return Verdict::Stolen;
     }
-    let seen = flow::note(&seg, flow, terms, reverse);
+    let seen = flow::note(&seg, flow, terms, reverse, reverse_terms);
     packet.output(ns.net);
     ns.count(Stat::Translated);
 
     if rst == Rst::Exact {
-        splice.end_by_rst_from(direction);
+        splice.end_by_rst(direction);
     } else if seen == Seen::Closed {
         splice.end(Reason::Fin);
     }
@@ -331,15 +358,15 @@ fn echo(
 /// The socket gets the headers as they came, without the payload, which goes end to end; with
 /// the number it expects next, and no more acknowledged than it has sent.
 #[cold]
-fn drain(ns: &Ns, terms: &flow::Terms, packet: &mut Packet, seg: &Segment, onward: Option<Onward>) {
-    let Some(onward) = onward else {
-        return;
-    };
+fn drain(
+    ns: &Ns,
+    splice: &Splice,
+    direction: Direction,
+    terms: &flow::Terms,
+    packet: &mut Packet,
+    seg: &Segment,
+) {
     if !seg.flags.contains(Flags::ACK) || seg.flags.intersects(Flags::SYN.union(Flags::RST)) {
-        return;
-    }
-    // Nobody has looked at the checksum of a packet that would have been forwarded.
-    if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
         return;
     }
     let len = seg.headers_len();
@@ -351,6 +378,11 @@ fn drain(ns: &Ns, terms: &flow::Terms, packet: &mut Packet, seg: &Segment, onwar
     let Some(headers) = packet.pull(len) else {
         return;
     };
+    // Extension headers of IPv6 are left out.
+    let len = match seg.ip.family {
+        Family::V4 => len,
+        Family::V6 => ip_header(Family::V6) + seg.tcp_len,
+    };
     let copy = Packet::build(seg.ip.family, len, |out| {
         build_drain_ack(out, headers, seg, terms.seq_origin, ack)
     });
@@ -359,7 +391,7 @@ fn drain(ns: &Ns, terms: &flow::Terms, packet: &mut Packet, seg: &Segment, onwar
         return;
     };
     copy.received_like(packet);
-    onward.receive(ns.net, copy);
+    splice.deliver(direction, copy, len - seg.tcp_len);
     ns.count(Stat::Drained);
 }
 
@@ -368,7 +400,7 @@ fn drain(ns: &Ns, terms: &flow::Terms, packet: &mut Packet, seg: &Segment, onwar
 /// The dormant sockets of a splice may retransmit what they have sent, and nothing else: what
 /// comes after it in their numbers belongs to the far ends now.
 #[inline]
-fn local_out(ns: &Ns, mut packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict {
+fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) -> Verdict {
     let ip = parse_ip(&mut packet, state.family);
     let key = ip.and_then(|ip| parse_key(&mut packet, &ip));
     let (Some(ip), Some(key)) = (ip, key) else {

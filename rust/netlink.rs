@@ -207,6 +207,7 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
         }
     }
     let wscale = |scale: Option<u32>, name| u8::try_from(scale.ok_or(name)?).map_err(|_| name);
+    let wscale_in = wscale(flow.wscale_in(), "wscale-in")?;
     Ok(Row {
         key,
         terms: Terms {
@@ -216,7 +217,7 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
                 ack_delta,
                 tsval_delta: stamp(flow.tsval_delta(), "tsval-delta")?,
                 tsecr_delta: stamp(flow.tsecr_delta(), "tsecr-delta")?,
-                wscale_in: wscale(flow.wscale_in(), "wscale-in")?,
+                wscale_in,
                 wscale_out: wscale(flow.wscale_out(), "wscale-out")?,
                 timestamps,
                 sack: flags & gen::flow_flags::SACK != 0,
@@ -231,6 +232,8 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
         ack_last,
+        // As wide as the field can say; the next acknowledgement says it right.
+        edge: ack_last.add(u32::from(u16::MAX) << wscale_in.min(14)),
         marks,
         bytes: flow.bytes().unwrap_or(0),
     })
@@ -307,7 +310,6 @@ fn reason(splice: &Splice) -> EndReason {
         Reason::ResetByServer => EndReason::ResetByServer,
         Reason::Deleted => EndReason::Deleted,
         Reason::Idle => EndReason::Idle,
-        Reason::Replaced => EndReason::Replaced,
         Reason::Undeliverable => EndReason::Undeliverable,
     }
 }

@@ -90,11 +90,9 @@ pub enum EndReason {
     Deleted = 4,
     /// No packet for longer than its idle timeout; both ends got a RST.
     Idle = 5,
-    /// A new connection re-used the same addresses and ports.
-    Replaced = 6,
     /// A local socket gave up on bytes that the proxy had sent and that were never acknowledged;
     /// both ends got a RST.
-    Undeliverable = 7,
+    Undeliverable = 6,
 }
 
 impl EndReason {
@@ -107,8 +105,7 @@ impl EndReason {
             3 => Some(Self::ResetByServer),
             4 => Some(Self::Deleted),
             5 => Some(Self::Idle),
-            6 => Some(Self::Replaced),
-            7 => Some(Self::Undeliverable),
+            6 => Some(Self::Undeliverable),
             _ => None,
         }
     }

@@ -109,6 +109,8 @@ impl PerNet for Ns {
             };
             splice.abandon();
         }
+        // One that was just forgotten may still be on its way out.
+        self.queue.flush();
         // Splices hold this state, and what tears down its table may sleep, which they must not.
         if self.registry.lock().last_id > 0 {
             rcu::barrier();

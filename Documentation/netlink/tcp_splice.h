@@ -40,8 +40,6 @@ enum tcp_splice_splice_state {
  * @TCP_SPLICE_END_REASON_DELETED: An operator deleted it; both ends got a RST.
  * @TCP_SPLICE_END_REASON_IDLE: No packet for longer than its idle timeout;
  *   both ends got a RST.
- * @TCP_SPLICE_END_REASON_REPLACED: A new connection re-used the same addresses
- *   and ports.
  * @TCP_SPLICE_END_REASON_UNDELIVERABLE: A local socket gave up on bytes that
  *   the proxy had sent and that were never acknowledged; both ends got a RST.
  */
@@ -52,7 +50,6 @@ enum tcp_splice_end_reason {
 	TCP_SPLICE_END_REASON_RESET_BY_SERVER,
 	TCP_SPLICE_END_REASON_DELETED,
 	TCP_SPLICE_END_REASON_IDLE,
-	TCP_SPLICE_END_REASON_REPLACED,
 	TCP_SPLICE_END_REASON_UNDELIVERABLE,
 };
 

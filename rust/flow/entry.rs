@@ -24,6 +24,26 @@ pub struct Terms {
     pub tsecr_floor: u32,
 }
 
+/// Where a flow stands when its splice goes live; numbers as they arrive.
+#[derive(Clone, Copy)]
+pub struct Start {
+    /// First byte carried end to end.
+    pub seq_origin: Seq,
+    /// After the highest byte or FIN seen.
+    pub seq_next: Seq,
+    /// Highest acknowledgement seen.
+    pub ack_last: Seq,
+    /// Where the widest window seen ends.
+    pub edge: Seq,
+    /// Highest TSval seen.
+    pub tsval_last: u32,
+    /// Bytes carried already, by another host; may be more than the numbers show, which turn over
+    /// every 4 GiB.
+    pub bytes: u64,
+    /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`FIN_ACKED`].
+    pub marks: u32,
+}
+
 /// How much of the stream has gone by.
 #[derive(Clone, Copy)]
 pub struct Carried {
@@ -42,6 +62,8 @@ pub struct Flow {
     marks: Atomic<u32>,
     /// Highest acknowledgement seen, as it arrives.
     ack_last: Atomic<u32>,
+    /// Where the widest window seen ends, in the numbers of `ack_last`.
+    edge: Atomic<u32>,
     /// When a packet was last seen; jiffies.
     last_use: Atomic<u32>,
     /// Highest TSval seen, as it arrives; kept up as long as the reverse flow is [`ECHOING`].
@@ -70,6 +92,7 @@ impl Flow {
             direction,
             marks: Atomic::new(0),
             ack_last: Atomic::new(0),
+            edge: Atomic::new(0),
             last_use: Atomic::new(now()),
             tsval_last: Atomic::new(0),
             top: Atomic::new(0),
@@ -85,18 +108,16 @@ impl Flow {
     }
 
     /// Sets where the flow stands, before its splice is live.
-    ///
-    /// `seq_origin`, `seq_next`, `ack_last` and `tsval_last` are as they arrive. `bytes` were carried already, by
-    /// another host, and may be more than the numbers show: these turn over every 4 GiB.
-    pub fn start(
-        &self,
-        seq_origin: Seq,
-        seq_next: Seq,
-        ack_last: Seq,
-        tsval_last: u32,
-        bytes: u64,
-        marks: u32,
-    ) {
+    pub fn start(&self, at: &Start) {
+        let Start {
+            seq_origin,
+            seq_next,
+            ack_last,
+            edge,
+            tsval_last,
+            bytes,
+            marks,
+        } = *at;
         // Room below, so that no difference is negative.
         let bottom = (1 << 32) + u64::from(seq_origin.0);
         let near = u64::from(seq_next.distance(seq_origin));
@@ -105,16 +126,15 @@ impl Flow {
         self.top
             .store(bottom.wrapping_add(near).wrapping_add(turns << 32), Relaxed);
         self.ack_last.store(ack_last.0, Relaxed);
+        self.edge.store(edge.0, Relaxed);
         self.tsval_last.store(tsval_last, Relaxed);
         self.marks.store(marks, Relaxed);
         self.last_use.store(now(), Relaxed);
     }
 
-    /// Notes a packet that was carried, up to `end`.
+    /// Notes that the stream has come up to `end`.
     #[inline]
     pub fn advance(&self, end: Seq) {
-        self.packets.add(1, Relaxed);
-        self.touch();
         let mut top = self.top.load(Relaxed);
         // A retransmission moves nothing. Two CPUs with packets of one flow settle it here.
         while end.after(Seq(top as u32)) {
@@ -150,12 +170,28 @@ impl Flow {
         Seq(self.ack_last.load(Relaxed))
     }
 
-    /// Notes an acknowledgement, as it arrives.
+    /// Where the widest window seen ends, in the numbers of [`Flow::ack_last`].
     #[inline]
-    pub fn note_ack(&self, ack: Seq) {
+    pub fn edge(&self) -> Seq {
+        Seq(self.edge.load(Relaxed))
+    }
+
+    /// Notes an acknowledgement, as it arrives, and where the window that came with it ends.
+    #[inline]
+    pub fn note_ack(&self, ack: Seq, edge: Seq) {
         if ack.after(self.ack_last()) {
             self.ack_last.store(ack.0, Relaxed);
         }
+        if edge.after(self.edge()) {
+            self.edge.store(edge.0, Relaxed);
+        }
+    }
+
+    /// Notes a packet that was carried.
+    #[inline]
+    pub fn count(&self) {
+        self.packets.add(1, Relaxed);
+        self.touch();
     }
 
     /// Highest TSval seen, as it arrives.

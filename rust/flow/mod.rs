@@ -9,7 +9,7 @@
 mod entry;
 mod track;
 
-pub use entry::{now, Carried, Flow, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN};
+pub use entry::{now, Carried, Flow, Start, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN};
 pub use track::{expected, judge_rst, note, Rst, Seen};
 
 use crate::{net::rhashtable, splice::Splice, xlate::key::FlowKey};

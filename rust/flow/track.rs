@@ -34,6 +34,10 @@ pub enum Seen {
 /// No window is larger: 65535 shifted by 14 (RFC 7323, section 2.3).
 const MAX_WINDOW: u32 = 65535 << 14;
 
+/// How far a stream may run over the edge of its window and be believed: receivers take a segment,
+/// GSO included, that starts within it, and a window that was rounded has no sharp edge.
+const OVERRUN: u32 = 1 << 20;
+
 /// The next number that the receiver of `flow` expects, as far as it said so, in numbers as they arrive.
 pub fn expected(terms: &Terms, reverse: &Flow, reverse_terms: &Terms) -> Seq {
     reverse
@@ -60,17 +64,34 @@ pub fn judge_rst(seg: &Segment, flow: &Flow, expected: Seq) -> Rst {
 }
 
 /// Notes a packet of `flow` that is being carried.
+///
+/// What lies far beyond the window that its receiver has opened, or acknowledges such, is carried,
+/// since the end hosts know best, and not believed: somebody else may have made it up.
 #[inline]
-pub fn note(seg: &Segment, flow: &Flow, terms: &Terms, reverse: &Flow) -> Seen {
+pub fn note(
+    seg: &Segment,
+    flow: &Flow,
+    terms: &Terms,
+    reverse: &Flow,
+    reverse_terms: &Terms,
+) -> Seen {
+    flow.count();
     let end = seg.seq_end();
-    flow.advance(end);
-    if seg.flags.contains(Flags::FIN) && !flow.has(FIN_SEEN) {
-        flow.mark(FIN_SEEN, 0);
+    let edge = reverse
+        .edge()
+        .add(reverse_terms.edit.ack_delta)
+        .add(OVERRUN);
+    if !end.after(edge) {
+        flow.advance(end);
+        if seg.flags.contains(Flags::FIN) && !flow.has(FIN_SEEN) {
+            flow.mark(FIN_SEEN, 0);
+        }
     }
-    if !seg.flags.contains(Flags::ACK) {
+    if !seg.flags.contains(Flags::ACK) || seg.ack.after(flow.edge().add(OVERRUN)) {
         return Seen::Open;
     }
-    flow.note_ack(seg.ack);
+    let window = u32::from(seg.window) << terms.edit.wscale_in.min(14);
+    flow.note_ack(seg.ack, seg.ack.add(window));
     if flow.has(DRAINING) && seg.ack.at_or_after(terms.ack_origin) {
         flow.mark(0, DRAINING);
     }
@@ -95,7 +116,7 @@ pub fn note(seg: &Segment, flow: &Flow, terms: &Terms, reverse: &Flow) -> Seen {
 mod tests {
     use super::*;
     use crate::{
-        flow::Direction,
+        flow::{Direction, Start},
         xlate::{
             edit::Edit,
             ip::IpHeader,
@@ -139,13 +160,25 @@ mod tests {
         }
     }
 
+    fn start(seq_origin: Seq, ack_last: Seq) -> Start {
+        Start {
+            seq_origin,
+            seq_next: seq_origin,
+            ack_last,
+            edge: ack_last.add(1000),
+            tsval_last: 0,
+            bytes: 0,
+            marks: 0,
+        }
+    }
+
     fn flows() -> (Flow, Flow) {
         let (a, b) = (
             Flow::new(Direction::ToServer),
             Flow::new(Direction::ToClient),
         );
-        a.start(CLIENT, CLIENT, Seq(9000), 0, 0, 0);
-        b.start(SERVER, SERVER, Seq(1000), 0, 0, 0);
+        a.start(&start(CLIENT, Seq(9000)));
+        b.start(&start(SERVER, Seq(1000)));
         (a, b)
     }
 
@@ -175,32 +208,49 @@ mod tests {
     #[test]
     fn bytes_count_once_and_over_the_turn_of_the_numbers() {
         let (flow, reverse) = flows();
-        let terms = terms(Direction::ToServer);
+        let (terms, back) = (terms(Direction::ToServer), terms(Direction::ToClient));
         let data = segment(Flags::ACK, CLIENT, Seq(9000), 100);
-        note(&data, &flow, &terms, &reverse);
-        note(&data, &flow, &terms, &reverse);
+        note(&data, &flow, &terms, &reverse, &back);
+        note(&data, &flow, &terms, &reverse, &back);
         assert_eq!(flow.carried().bytes, 100);
         assert_eq!(flow.carried().packets, 2);
         assert_eq!(flow.seq_next(), Seq(84));
         // Four gigabytes later the count is still right.
-        let mut seq = Seq(84);
+        let (mut seq, mut ack) = (Seq(84), Seq(1100));
         for _ in 0..5 {
-            note(
-                &segment(Flags::ACK, seq, Seq(9000), 1 << 30),
-                &flow,
-                &terms,
-                &reverse,
-            );
-            seq = seq.add(1 << 30);
+            reverse.note_ack(ack, ack.add(1 << 30));
+            let data = segment(Flags::ACK, seq, Seq(9000), 1 << 30);
+            note(&data, &flow, &terms, &reverse, &back);
+            (seq, ack) = (seq.add(1 << 30), ack.add(1 << 30));
         }
         assert_eq!(flow.carried().bytes, 100 + (5 << 30));
+    }
+
+    #[test]
+    fn what_the_window_does_not_allow_is_not_believed() {
+        let (a, b) = flows();
+        let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
+        // The server has opened 1000 bytes.
+        let far = segment(FIN_ACK, CLIENT.add(1000 + OVERRUN), Seq(9000), 10);
+        note(&far, &a, &ta, &b, &tb);
+        assert_eq!(a.seq_next(), CLIENT);
+        assert!(!a.has(FIN_SEEN));
+        // The client has opened some thousand bytes, and cannot have got that much.
+        let ack = Seq(30_000).add(OVERRUN);
+        note(&segment(Flags::ACK, CLIENT, ack, 0), &a, &ta, &b, &tb);
+        assert_eq!(a.ack_last(), Seq(9000));
+        assert_eq!(a.carried().packets, 2);
     }
 
     #[test]
     fn a_restored_flow_goes_on_counting() {
         let flow = Flow::new(Direction::ToServer);
         let bytes = (7u64 << 32) + 100;
-        flow.start(CLIENT, CLIENT.add(100), Seq(9000), 0, bytes, 0);
+        flow.start(&Start {
+            seq_next: CLIENT.add(100),
+            bytes,
+            ..start(CLIENT, Seq(9000))
+        });
         assert_eq!(flow.carried().bytes, bytes);
         flow.advance(CLIENT.add(101));
         assert_eq!(flow.carried().bytes, bytes + 1);
@@ -210,48 +260,38 @@ mod tests {
     fn two_fins_acknowledged_close() {
         let (a, b) = flows();
         let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
+        let up = |flags, ack| note(&segment(flags, CLIENT, Seq(ack), 0), &a, &ta, &b, &tb);
+        let down =
+            |flags, seq: Seq, ack, len| note(&segment(flags, seq, Seq(ack), len), &b, &tb, &a, &ta);
         // The server closes, the client acknowledges, and closes a while after.
-        assert_eq!(
-            note(&segment(FIN_ACK, SERVER, Seq(1000), 10), &b, &tb, &a),
-            Seen::Open
-        );
+        assert_eq!(down(FIN_ACK, SERVER, 1000, 10), Seen::Open);
         assert!(b.has(FIN_SEEN));
         assert_eq!(b.carried().bytes, 10);
         // An acknowledgement of all but the FIN.
-        assert_eq!(
-            note(&segment(Flags::ACK, CLIENT, Seq(9010), 0), &a, &ta, &b),
-            Seen::Open
-        );
+        assert_eq!(up(Flags::ACK, 9010), Seen::Open);
         assert!(!b.has(FIN_ACKED));
-        assert_eq!(
-            note(&segment(Flags::ACK, CLIENT, Seq(9011), 0), &a, &ta, &b),
-            Seen::Open
-        );
+        assert_eq!(up(Flags::ACK, 9011), Seen::Open);
         assert!(b.has(FIN_ACKED));
-        assert_eq!(
-            note(&segment(FIN_ACK, CLIENT, Seq(9011), 0), &a, &ta, &b),
-            Seen::Open
-        );
-        assert_eq!(
-            note(
-                &segment(Flags::ACK, SERVER.add(11), Seq(1001), 0),
-                &b,
-                &tb,
-                &a
-            ),
-            Seen::Closed
-        );
+        assert_eq!(up(FIN_ACK, 9011), Seen::Open);
+        assert_eq!(down(Flags::ACK, SERVER.add(11), 1001, 0), Seen::Closed);
         assert_eq!(a.carried().bytes, 0);
     }
 
     #[test]
     fn draining_ends_with_the_acknowledgement_of_all_that_was_sent() {
         let (a, b) = flows();
-        let ta = terms(Direction::ToServer);
-        a.start(CLIENT, CLIENT, Seq(8000), 0, 0, DRAINING);
-        note(&segment(Flags::ACK, CLIENT, Seq(8999), 0), &a, &ta, &b);
+        let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
+        a.start(&Start {
+            marks: DRAINING,
+            ..start(CLIENT, Seq(8000))
+        });
+        note(&segment(Flags::ACK, CLIENT, Seq(8999), 0), &a, &ta, &b, &tb);
         assert!(a.has(DRAINING));
-        note(&segment(Flags::ACK, CLIENT, Seq(9000), 0), &a, &ta, &b);
+        // Nobody can have got this.
+        let far = segment(Flags::ACK, CLIENT, Seq(30_000).add(OVERRUN), 0);
+        note(&far, &a, &ta, &b, &tb);
+        assert!(a.has(DRAINING));
+        note(&segment(Flags::ACK, CLIENT, Seq(9000), 0), &a, &ta, &b, &tb);
         assert!(!a.has(DRAINING));
     }
 
@@ -259,8 +299,14 @@ mod tests {
     fn a_rst_counts_at_the_exact_number_only() {
         let (a, b) = flows();
         let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
-        note(&segment(Flags::ACK, CLIENT, Seq(9000), 50), &a, &ta, &b);
-        note(&segment(Flags::ACK, SERVER, Seq(1020), 0), &b, &tb, &a);
+        note(
+            &segment(Flags::ACK, CLIENT, Seq(9000), 50),
+            &a,
+            &ta,
+            &b,
+            &tb,
+        );
+        note(&segment(Flags::ACK, SERVER, Seq(1020), 0), &b, &tb, &a, &ta);
         let expects = expected(&ta, &b, &tb);
         assert_eq!(expects, CLIENT.add(20));
         let rst = |seq: Seq| judge_rst(&segment(Flags::RST, seq, Seq(0), 0), &a, expects);

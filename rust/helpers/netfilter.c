@@ -3,12 +3,6 @@
 #include <linux/bottom_half.h>
 #include <linux/netfilter.h>
 
-int tcp_splice_okfn(int (*okfn)(struct net *, struct sock *, struct sk_buff *), struct net *net,
-		    struct sk_buff *skb)
-{
-	return okfn(net, NULL, skb);
-}
-
 void tcp_splice_bh_disable(void)
 {
 	local_bh_disable();

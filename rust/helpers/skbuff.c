@@ -26,9 +26,9 @@ bool tcp_splice_skb_partial(const struct sk_buff *skb)
 	return skb->ip_summed == CHECKSUM_PARTIAL;
 }
 
-bool tcp_splice_skb_is_gso(const struct sk_buff *skb)
+bool tcp_splice_skb_is_lro(const struct sk_buff *skb)
 {
-	return skb_is_gso(skb);
+	return skb_warn_if_lro(skb);
 }
 
 void tcp_splice_skb_untrack(struct sk_buff *skb)

@@ -3,6 +3,7 @@
 #include <linux/file.h>
 #include <linux/tcp.h>
 #include <linux/uio.h>
+#include <net/dsfield.h>
 #include <net/inet_connection_sock.h>
 #include <net/inet_sock.h>
 #include <net/ipv6.h>
@@ -61,6 +62,17 @@ static void tcp_splice_leg_addresses(const struct sock *sk, struct tcp_splice_le
 	memcpy(leg->remote, &inet->inet_daddr, 4);
 }
 
+static bool tcp_splice_leg_link_local(const struct sock *sk, const struct tcp_splice_leg *leg)
+{
+#if IS_ENABLED(CONFIG_IPV6)
+	return leg->family == 6 &&
+	       (ipv6_addr_type(&sk->sk_v6_daddr) & IPV6_ADDR_LINKLOCAL ||
+		ipv6_addr_type(&sk->sk_v6_rcv_saddr) & IPV6_ADDR_LINKLOCAL);
+#else
+	return false;
+#endif
+}
+
 void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
@@ -73,20 +85,24 @@ void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
 	leg->rcv_nxt = tp->rcv_nxt;
 	leg->copied_seq = tp->copied_seq;
 	leg->snd_una = tp->snd_una;
-	leg->snd_nxt = tp->snd_nxt;
 	leg->write_seq = tp->write_seq;
-	leg->rcv_wnd_edge = tp->rcv_wup + tp->rcv_wnd;
+	leg->snd_wnd = tp->snd_wnd;
 	leg->ts_recent = tp->rx_opt.ts_recent;
 	leg->tsval = tcp_clock_ts(tp->tcp_usec_ts) + tp->tsoffset;
 	if (tp->rx_opt.tstamp_ok)
 		leg->flags |= TCP_SPLICE_LEG_TIMESTAMPS;
 	if (tcp_is_sack(tp))
 		leg->flags |= TCP_SPLICE_LEG_SACK;
-	if (tp->ecn_flags & (TCP_ECN_MODE_RFC3168 | TCP_ECN_MODE_ACCECN))
+	if (tp->ecn_flags & TCP_ECN_MODE_RFC3168)
 		leg->flags |= TCP_SPLICE_LEG_ECN;
+	if (tp->ecn_flags & TCP_ECN_MODE_ACCECN)
+		leg->flags |= TCP_SPLICE_LEG_ACCECN;
+	if (sk->sk_bound_dev_if || tcp_splice_leg_link_local(sk, leg))
+		leg->flags |= TCP_SPLICE_LEG_SCOPED;
 	if (tcp_splice_sk_signed(tp))
 		leg->flags |= TCP_SPLICE_LEG_SIGNED;
-	if (inet_csk(sk)->icsk_ulp_ops || sk_is_mptcp(sk))
+	/* kTLS and its like, MPTCP, a sockmap. */
+	if (inet_csk(sk)->icsk_ulp_ops || sk_is_mptcp(sk) || rcu_access_pointer(sk->sk_user_data))
 		leg->flags |= TCP_SPLICE_LEG_ULP;
 	if (tp->urg_data)
 		leg->flags |= TCP_SPLICE_LEG_URGENT;
@@ -158,16 +174,54 @@ void tcp_splice_vanish(struct sock *sk)
 	tp->repair = 0;
 }
 
-void tcp_splice_release_net(struct sock *sk)
+bool tcp_splice_release_net(struct socket *sock)
 {
+	struct sock *sk = sock->sk;
 	struct net *net = sock_net(sk);
 
 	if (!sk->sk_net_refcnt)
-		return;
+		return true;
+	/* The one reference is ours, and nobody can get another. */
+	if (file_count(sock->file) > 1)
+		return false;
 	/* The reverse of sk_net_refcnt_upgrade(). */
 	net_passive_inc(net);
 	sk->sk_net_refcnt = 0;
 	sock_inuse_add(net, -1);
 	put_net_track(net, &sk->ns_tracker);
 	__netns_tracker_alloc(net, &sk->ns_tracker, false, GFP_KERNEL);
+	return true;
+}
+
+void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int header_len)
+{
+	struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
+	const struct tcphdr *th;
+	u8 dsfield;
+
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+	skb_set_transport_header(skb, header_len);
+	__skb_pull(skb, header_len);
+	th = tcp_hdr(skb);
+	/* As tcp_v4_fill_cb() and tcp_v6_fill_cb(). */
+	if (skb->protocol == htons(ETH_P_IP)) {
+		memmove(&cb->header.h4, IPCB(skb), sizeof(struct inet_skb_parm));
+		dsfield = ipv4_get_dsfield(ip_hdr(skb));
+	} else {
+#if IS_ENABLED(CONFIG_IPV6)
+		memmove(&cb->header.h6, IP6CB(skb), sizeof(struct inet6_skb_parm));
+#endif
+		dsfield = ipv6_get_dsfield(ipv6_hdr(skb));
+	}
+	barrier();
+	cb->seq = ntohl(th->seq);
+	cb->end_seq = cb->seq + th->syn + th->fin + skb->len - th->doff * 4;
+	cb->ack_seq = ntohl(th->ack_seq);
+	cb->tcp_flags = tcp_flags_ntohs(th);
+	cb->ip_dsfield = dsfield;
+	cb->sacked = 0;
+	cb->has_rxtstamp = false;
+	__sk_receive_skb(sk, skb, 0, th->doff * 4, false);
 }

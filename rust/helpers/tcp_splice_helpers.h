@@ -53,8 +53,6 @@ void tcp_splice_module_put(struct module *module);
 
 /* netfilter.c */
 bool tcp_splice_checksum_ok(struct sk_buff *skb, u8 family, unsigned int header_len);
-int tcp_splice_okfn(int (*okfn)(struct net *, struct sock *, struct sk_buff *), struct net *net,
-		    struct sk_buff *skb);
 void tcp_splice_bh_disable(void);
 void tcp_splice_bh_enable(void);
 
@@ -80,13 +78,16 @@ void *tcp_splice_skb_pull(struct sk_buff *skb, unsigned int len);
 void *tcp_splice_skb_writable(struct sk_buff *skb, unsigned int len);
 unsigned int tcp_splice_skb_len(const struct sk_buff *skb);
 bool tcp_splice_skb_partial(const struct sk_buff *skb);
-bool tcp_splice_skb_is_gso(const struct sk_buff *skb);
+/* Merged by a device that was not asked to: it cannot be taken apart again. */
+bool tcp_splice_skb_is_lro(const struct sk_buff *skb);
 /* What forwarding does to a packet before it leaves: no owner, no connection tracking, no stamps. */
 void tcp_splice_skb_forward(struct sk_buff *skb);
 void tcp_splice_skb_untrack(struct sk_buff *skb);
 /* A new packet of len bytes from the network header on; contents undefined. */
 struct sk_buff *tcp_splice_skb_new(u8 family, unsigned int len, void **data);
 void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like);
+/* Gives a packet whose TCP header is linear, and whose checksum is known to be right, to a socket. */
+void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int header_len);
 void tcp_splice_skb_free(struct sk_buff *skb);
 void tcp_splice_skb_free_dropped(struct sk_buff *skb);
 void tcp_splice_skb_queue_init(struct sk_buff_head *queue);
@@ -105,6 +106,8 @@ struct net *tcp_splice_sock_net(const struct sock *sk);
 #define TCP_SPLICE_LEG_URGENT		BIT(5)
 #define TCP_SPLICE_LEG_USEC		BIT(6)
 #define TCP_SPLICE_LEG_DEAD		BIT(7)
+#define TCP_SPLICE_LEG_ACCECN		BIT(8)
+#define TCP_SPLICE_LEG_SCOPED		BIT(9)
 
 /* Numbers of a connected TCP socket, host order but for ports and addresses. */
 struct tcp_splice_leg {
@@ -120,9 +123,8 @@ struct tcp_splice_leg {
 	u32 rcv_nxt;
 	u32 copied_seq;
 	u32 snd_una;
-	u32 snd_nxt;
 	u32 write_seq;
-	u32 rcv_wnd_edge;
+	u32 snd_wnd;
 	u32 ts_recent;
 	u32 tsval;
 };
@@ -140,8 +142,11 @@ void tcp_splice_dormant(struct sock *sk);
 void tcp_splice_vanish(struct sock *sk);
 /* Nothing waits to be sent for Nagle's sake or a cork's. Not locked. */
 void tcp_splice_push(struct sock *sk);
-/* The network namespace is no longer kept alive by this socket. Not locked. */
-void tcp_splice_release_net(struct sock *sk);
+/*
+ * The network namespace is no longer kept alive by this socket. Only if nobody else has its file:
+ * who has it could use a namespace that is gone. Not locked.
+ */
+bool tcp_splice_release_net(struct socket *sock);
 
 /* workqueue.c */
 void tcp_splice_delayed_work_init(struct delayed_work *dwork, work_func_t func);

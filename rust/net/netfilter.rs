@@ -35,22 +35,6 @@ pub enum Verdict {
     Stolen,
 }
 
-/// Hands a packet to where the stack would have taken it from PRE_ROUTING on, past the hooks that
-/// are left. Stays valid as long as the kernel runs.
-#[derive(Clone, Copy)]
-pub struct Onward {
-    okfn: unsafe extern "C" fn(*mut kb::net, *mut kb::sock, *mut kb::sk_buff) -> i32,
-}
-
-impl Onward {
-    /// Gives the packet to the local stack. Softirq, or inside [`in_packet_context`].
-    pub fn receive(self, net: &Namespace, packet: Packet) {
-        // SAFETY: `okfn` is a function of the kernel's own (ip_rcv_finish, ip6_rcv_finish) that
-        // takes the packet over.
-        unsafe { bindings::tcp_splice_okfn(Some(self.okfn), net.as_raw(), packet.into_raw()) };
-    }
-}
-
 /// Runs `f` in process context as the packet path runs: bottom halves off, RCU read section.
 pub fn in_packet_context<R>(f: impl FnOnce(&rcu::Guard) -> R) -> R {
     // SAFETY: Balanced below.
@@ -62,19 +46,12 @@ pub fn in_packet_context<R>(f: impl FnOnce(&rcu::Guard) -> R) -> R {
 }
 
 /// What the hook is told beside the packet.
-pub struct HookState<'a> {
-    raw: &'a bindings::nf_hook_state,
+#[derive(Clone, Copy)]
+pub struct HookState {
     /// Where the packet is.
     pub hook: Hook,
     /// Its IP version.
     pub family: Family,
-}
-
-impl HookState<'_> {
-    /// See [`Onward`].
-    pub fn onward(&self) -> Option<Onward> {
-        self.raw.okfn.map(|okfn| Onward { okfn })
-    }
 }
 
 /// Sees the packets of a namespace. Softirq, or process context with bottom halves off for
@@ -84,7 +61,7 @@ pub trait Filter: Send + Sync + 'static {
     const PRIORITY: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_DEFRAG + 1;
 
     /// Decides on one packet.
-    fn filter(&self, packet: Packet, state: &HookState<'_>, guard: &rcu::Guard) -> Verdict;
+    fn filter(&self, packet: Packet, state: HookState, guard: &rcu::Guard) -> Verdict;
 }
 
 const HOOKS: [(Hook, Family); 4] = [
@@ -97,21 +74,16 @@ const HOOKS: [(Hook, Family); 4] = [
 unsafe extern "C" fn callback<F: Filter, const WHICH: usize>(
     filter: *mut c_void,
     skb: *mut kb::sk_buff,
-    state: *const bindings::nf_hook_state,
+    _state: *const bindings::nf_hook_state,
 ) -> c_uint {
     let (hook, family) = const { HOOKS[WHICH] };
     // SAFETY: `filter` is the pointer registered, which outlives the registration.
     let filter: &F = unsafe { &*filter.cast() };
     // SAFETY: netfilter passes a packet that the hook decides on, whose data is its network header.
     let packet = unsafe { Packet::from_raw(NonNull::new_unchecked(skb)) };
-    let state = HookState {
-        // SAFETY: Valid for the call.
-        raw: unsafe { &*state },
-        hook,
-        family,
-    };
+    let state = HookState { hook, family };
     // Hooks run inside an RCU read section already; the guard says so in the types, at no cost.
-    match filter.filter(packet, &state, &rcu::read_lock()) {
+    match filter.filter(packet, state, &rcu::read_lock()) {
         Verdict::Accept(packet) => {
             let _ = packet.into_raw();
             bindings::NF_ACCEPT

@@ -69,6 +69,14 @@ impl Packet {
         unsafe { bindings::tcp_splice_skb_partial(self.0.as_ptr()) }
     }
 
+    /// Whether a device merged packets into this one in a way that cannot be undone (LRO), which
+    /// warns once. Forwarding turns LRO off; where it is off, nobody else does.
+    #[inline]
+    pub fn is_lro(&self) -> bool {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_is_lro(self.0.as_ptr()) }
+    }
+
     /// Whether the TCP checksum is right, or known to be; sums the whole packet if nobody has.
     /// `header_len` is that of the IP header.
     pub fn checksum_ok(&mut self, family: Family, header_len: usize) -> bool {

@@ -5,7 +5,7 @@
 //! C headers: [`include/linux/net.h`](srctree/include/linux/net.h),
 //! [`include/net/tcp.h`](srctree/include/net/tcp.h)
 
-use super::namespace::Namespace;
+use super::{namespace::Namespace, skbuff::Packet};
 use crate::{
     bindings,
     xlate::{
@@ -55,6 +55,8 @@ pub struct Numbers {
     pub snd_una: Seq,
     /// Our sequence number after all that is queued to be sent, a FIN included.
     pub write_seq: Seq,
+    /// Our sequence number up to which the peer lets us send.
+    pub snd_edge: Seq,
     /// Shift of windows that the peer announces; 0 without window scaling.
     pub wscale_in: u8,
     /// Shift of windows that we announce; 0 without window scaling.
@@ -67,11 +69,15 @@ pub struct Numbers {
     pub timestamps: bool,
     /// RFC 2018 selective acknowledgement was negotiated.
     pub sack: bool,
-    /// ECN was negotiated.
+    /// ECN was negotiated (RFC 3168).
     pub ecn: bool,
+    /// Accurate ECN was negotiated (RFC 9768).
+    pub accecn: bool,
+    /// The addresses mean something on one link only, or the socket is bound to a device.
+    pub scoped: bool,
     /// Segments are signed (RFC 2385, RFC 5925).
     pub signed: bool,
-    /// An upper-layer protocol (kTLS, MPTCP) is attached.
+    /// An upper-layer protocol (kTLS, MPTCP) or a sockmap is attached.
     pub ulp: bool,
     /// Urgent data is pending.
     pub urgent: bool,
@@ -162,11 +168,20 @@ impl TcpSocket {
         unsafe { bindings::tcp_splice_push(self.sk()) };
     }
 
-    /// Stops keeping the network namespace alive, so that it can end with this socket in it. Who
-    /// calls this must let the socket vanish before the namespace is gone. Not locked.
-    pub fn release_net(&self) {
+    /// Stops keeping the network namespace alive, so that it can end with this socket in it: once
+    /// nobody else has the file. Says whether that is so. Who calls this must let the socket
+    /// vanish before the namespace is gone. Not locked; may sleep.
+    pub fn release_net(&self) -> bool {
         // SAFETY: Held.
-        unsafe { bindings::tcp_splice_release_net(self.sk()) };
+        unsafe { bindings::tcp_splice_release_net(self.0.as_ptr()) }
+    }
+
+    /// Gives the socket a packet of its connection, past the hooks, filters and routes of the host:
+    /// it had been let in by all of them. The TCP header ends within what was pulled, and the
+    /// checksum is right; `header_len` is that of the IP header. In packet context.
+    pub fn deliver(&self, packet: Packet, header_len: usize) {
+        // SAFETY: Held; the packet is given away.
+        unsafe { bindings::tcp_splice_deliver(self.sk(), packet.into_raw(), header_len as u32) };
     }
 }
 
@@ -253,6 +268,7 @@ impl Locked<'_> {
             copied_seq: Seq(leg.copied_seq),
             snd_una: Seq(leg.snd_una),
             write_seq: Seq(leg.write_seq),
+            snd_edge: Seq(leg.snd_una.wrapping_add(leg.snd_wnd)),
             wscale_in: leg.snd_wscale,
             wscale_out: leg.rcv_wscale,
             tsval: leg.tsval,
@@ -260,6 +276,8 @@ impl Locked<'_> {
             timestamps: flag(0),
             sack: flag(1),
             ecn: flag(2),
+            accecn: flag(8),
+            scoped: flag(9),
             signed: flag(3),
             ulp: flag(4),
             urgent: flag(5),
@@ -274,8 +292,8 @@ impl Locked<'_> {
         unsafe { bindings::tcp_splice_flush_backlog(self.0.sk()) };
     }
 
-    /// Sends what is unread here on `to`, in order, and the peer's FIN after it if it came. Returns
-    /// the bytes moved. What was moved has been sent even if not all could be.
+    /// Sends what is unread here on `to`, in order. Returns the bytes moved. What was moved has
+    /// been sent even if not all could be.
     ///
     /// # Errors
     ///
@@ -311,11 +329,13 @@ impl Locked<'_> {
                 moved = moved.wrapping_add(read as u32);
             }
         }
-        if before.state == TcpState::CloseWait {
-            // SAFETY: Locked.
-            unsafe { bindings::tcp_splice_send_fin(to.0.sk()) };
-        }
         Ok(moved)
+    }
+
+    /// Ends our direction, after all that was sent.
+    pub fn send_fin(&mut self) {
+        // SAFETY: Locked.
+        unsafe { bindings::tcp_splice_send_fin(self.0.sk()) };
     }
 
     /// User space reads end of file and cannot write from here on; TCP goes on retransmitting

@@ -36,6 +36,14 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Waits for what runs on it now. May sleep; not from within [`HasAlarm::ring`].
+    pub fn flush(&self) {
+        // SAFETY: The queue exists as long as `self`.
+        unsafe { kb::__flush_workqueue(self.0.as_ptr()) };
+    }
+}
+
 impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: Made in `new`, destroyed once. Waits for running items.

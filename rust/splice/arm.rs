@@ -13,15 +13,16 @@
 use super::{
     life::Phase,
     terms::{check_rows, row, Row},
-    Legs, Splice, DEFAULT_IDLE_TIMEOUT,
+    Legs, Splice, DEFAULT_IDLE_TIMEOUT, MAX_HELD,
 };
 use crate::{
-    flow::Direction,
+    flow::{Direction, Start},
     hook,
     net::{
         module::ModuleHold,
         netfilter::in_packet_context,
         rcu,
+        skbuff::{Device, Packet},
         socket::{Locked, Numbers, TcpSocket, TcpState},
     },
     pernet::Ns,
@@ -56,6 +57,10 @@ pub enum Refusal {
     TimestampUnits,
     /// ECN on one side only.
     Ecn,
+    /// Accurate ECN, whose counters belong to one connection.
+    AccEcn(Side),
+    /// Addresses of one link, or a socket bound to a device.
+    Scoped(Side),
     /// Rows of `new` are not each other's reverse.
     NotReverseAddresses,
     /// The same of deltas.
@@ -113,7 +118,9 @@ impl Refusal {
             | Refusal::Families
             | Refusal::Timestamps
             | Refusal::TimestampUnits
-            | Refusal::Ecn => EOPNOTSUPP,
+            | Refusal::Ecn
+            | Refusal::AccEcn(_)
+            | Refusal::Scoped(_) => EOPNOTSUPP,
             Refusal::Draining => EBUSY,
             Refusal::Exists => EEXIST,
             Refusal::Move(e) | Refusal::Failed(e) => *e,
@@ -150,6 +157,12 @@ impl fmt::Display for Refusal {
             Refusal::TimestampUnits => {
                 f.write_str("TCP timestamps tick in different units; copy instead")
             }
+            Refusal::AccEcn(side) => f.write_fmt(fmt!(
+                "{side} connection uses Accurate ECN; set tcp_ecn to 0 or 1, or copy"
+            )),
+            Refusal::Scoped(side) => f.write_fmt(fmt!(
+                "{side} socket is link-local or bound to a device; copy instead"
+            )),
             Refusal::Ecn => f.write_str("ECN on one connection only; set both alike or copy"),
             Refusal::NotReverseAddresses => {
                 f.write_str("to-server and to-client are not each other's reverse: addresses")
@@ -176,6 +189,10 @@ fn check_side(n: &Numbers, side: Side) -> Result<(), Refusal> {
         Err(Refusal::UpperLayer(side))
     } else if n.urgent {
         Err(Refusal::Urgent(side))
+    } else if n.accecn {
+        Err(Refusal::AccEcn(side))
+    } else if n.scoped {
+        Err(Refusal::Scoped(side))
     } else {
         Ok(())
     }
@@ -246,22 +263,20 @@ pub fn arm(
             Ok(rows) => {
                 client.make_dormant();
                 server.make_dormant();
-                *splice.legs.lock() = Some(legs.clone());
+                in_packet_context(|_| *splice.legs.lock() = Some(legs.clone()));
                 splice.go_live(&rows);
                 // Whoever ends it waits for the sockets before that is announced.
                 splice.announce();
             }
             Err(refusal) => {
-                splice.abort();
+                splice.abort(&legs);
                 return Err(refusal);
             }
         }
         splice
     };
-    for leg in [&legs.client, &legs.server] {
-        leg.push();
-        leg.release_net();
-    }
+    legs.client.push();
+    legs.server.push();
     ns.count(Stat::Created);
     splice.watch();
     Ok(splice)
@@ -279,6 +294,13 @@ fn move_all(
     let [to_server, to_client] = &splice.moved;
     to_server.store(client.move_unread(server).map_err(Refusal::Move)?, Relaxed);
     to_client.store(server.move_unread(client).map_err(Refusal::Move)?, Relaxed);
+    // After the bytes of both: a FIN changes the state by which bytes are told from FINs.
+    if c.state == TcpState::CloseWait {
+        server.send_fin();
+    }
+    if s.state == TcpState::CloseWait {
+        client.send_fin();
+    }
     let (c_now, s_now) = (client.numbers(), server.numbers());
     Ok([row(&c_now, c.state, &s_now), row(&s_now, s.state, &c_now)])
 }
@@ -314,50 +336,53 @@ impl Splice {
             (to_server, to_client, &self.to_server),
             (to_client, to_server, &self.to_client),
         ] {
-            flow.start(
-                row.terms.seq_origin,
-                row.seq_next,
-                row.ack_last,
-                reverse.terms.tsecr_floor,
-                row.bytes,
-                row.marks,
-            );
+            flow.start(&Start {
+                seq_origin: row.terms.seq_origin,
+                seq_next: row.seq_next,
+                ack_last: row.ack_last,
+                edge: row.edge,
+                tsval_last: reverse.terms.tsecr_floor,
+                bytes: row.bytes,
+                marks: row.marks,
+            });
         }
         self.terms.populate([to_server.terms, to_client.terms]);
-        in_packet_context(|_| loop {
-            // Packets go on being held until none is: they leave in the order they came.
-            let (next, onward) = {
-                let mut held = self.held.lock();
-                let next = held.queue.as_mut().and_then(|queue| queue.pop());
-                if next.is_none() {
-                    held.queue = None;
-                    self.finish_arming(Phase::Live);
-                }
-                (next, held.onward)
-            };
-            let Some((packet, _device)) = next else {
-                break;
-            };
-            hook::carry_held(&self.ns, self, packet, onward);
+        in_packet_context(|_| {
+            // Packets go on being held until none is, so that they leave in the order they came;
+            // but not for ever, should they come as fast as they go.
+            let mut carried = 0;
+            while let Some((packet, _device)) = self.pop_held(carried >= MAX_HELD) {
+                hook::carry_held(&self.ns, self, packet);
+                carried += 1;
+            }
         });
     }
 
+    /// The next held packet. Without one, or if `enough`, arming is over. Bottom halves off.
+    fn pop_held(&self, enough: bool) -> Option<(Packet, Device)> {
+        let mut held = self.held.lock();
+        let next = (*held).as_mut().and_then(|queue| queue.pop());
+        if next.is_none() {
+            *held = None;
+        }
+        if next.is_none() || enough {
+            self.finish_arming(Phase::Live);
+        }
+        next
+    }
+
     /// There will be no splice: what was held goes to the sockets that it was for.
-    fn abort(&self) {
+    fn abort(&self, legs: &Legs) {
         in_packet_context(|_| {
             self.finish_arming(Phase::Aborted);
-            loop {
-                let (next, onward) = {
-                    let mut held = self.held.lock();
-                    (
-                        held.queue.as_mut().and_then(|queue| queue.pop()),
-                        held.onward,
-                    )
-                };
-                let (Some((packet, _device)), Some(onward)) = (next, onward) else {
-                    break;
-                };
-                onward.receive(self.ns.net, packet);
+            let queue = self.held.lock().take();
+            let Some(mut queue) = queue else {
+                return;
+            };
+            while let Some((packet, _device)) = queue.pop() {
+                hook::return_held(self, packet, |direction, packet, header_len| {
+                    legs.toward_sender(direction).deliver(packet, header_len);
+                });
             }
         });
         self.ns.remove(self);

@@ -56,21 +56,18 @@ pub enum Reason {
     Deleted,
     /// Nothing was sent for too long.
     Idle,
-    /// A new connection has the same addresses and ports.
-    Replaced,
     /// A local socket gave up on what it was draining.
     Undeliverable,
 }
 
 impl Reason {
-    const ALL: [Reason; 8] = [
+    const ALL: [Reason; 7] = [
         Reason::None,
         Reason::Fin,
         Reason::ResetByClient,
         Reason::ResetByServer,
         Reason::Deleted,
         Reason::Idle,
-        Reason::Replaced,
         Reason::Undeliverable,
     ];
 }
@@ -78,8 +75,9 @@ impl Reason {
 /// How long late packets are expected: 2MSL, as Linux has it (TCP_TIMEWAIT_LEN), milliseconds.
 const TOMBSTONE_MS: u64 = 60_000;
 
-/// How often a local socket that drains is looked after; milliseconds.
-const DRAIN_LOOK_MS: u64 = 1000;
+/// How often local sockets are looked after that drain, or that somebody else still has;
+/// milliseconds.
+const LOOK_MS: u64 = 1000;
 
 /// A TCP header without options.
 const TCP_HEADER: usize = 20;
@@ -138,12 +136,20 @@ impl Splice {
         self.leave(Phase::Tombstone, reason);
     }
 
-    /// The RST of one end has ended it. Any context.
-    pub fn end_by_rst_from(&self, direction: Direction) {
-        self.end(match direction {
+    /// The RST of one end, which went this way, has ended it. Any context.
+    pub fn end_by_rst(&self, direction: Direction) {
+        let reason = match direction {
             Direction::ToServer => Reason::ResetByClient,
             Direction::ToClient => Reason::ResetByServer,
-        });
+        };
+        // A receiver that has not all of what the proxy sent expects a lower number than the RST
+        // has, and goes on: it is told in the numbers that it has got to.
+        let phase = if self.flow(direction.reverse()).has(DRAINING) {
+            Phase::Cut
+        } else {
+            Phase::Tombstone
+        };
+        self.leave(phase, reason);
     }
 
     /// Cuts a live splice: both ends get a RST with the number they expect, as far as they said.
@@ -193,7 +199,13 @@ impl Splice {
 
     /// Looks after the splice when there is next something to look after.
     pub(super) fn watch(&self) {
-        if let Some(delay) = self.next_look() {
+        let holds_net = self.holds_net();
+        let look = self.next_look();
+        if let Some(delay) = if holds_net {
+            Some(look.unwrap_or(usize::MAX).min(time::from_ms(LOOK_MS)))
+        } else {
+            look
+        } {
             workqueue::set(self, delay);
         }
         // An end may have set the alarm a moment ago, which must not be put off.
@@ -207,10 +219,20 @@ impl Splice {
         let idle_left = (self.idle_timeout > 0)
             .then(|| time::from_ms(self.idle_timeout.saturating_sub(self.idle())).max(1));
         if self.is_draining() {
-            let look = time::from_ms(DRAIN_LOOK_MS);
+            let look = time::from_ms(LOOK_MS);
             return Some(idle_left.map_or(look, |left| left.min(look)));
         }
         idle_left
+    }
+
+    /// Whether a local socket still keeps the namespace alive, because whoever gave it to us has not
+    /// closed it. May sleep.
+    fn holds_net(&self) -> bool {
+        self.legs().is_some_and(|legs| {
+            // Both are asked, each time.
+            let (client, server) = (legs.client.release_net(), legs.server.release_net());
+            !(client && server)
+        })
     }
 
     /// Whether a local socket has unacknowledged bytes.
@@ -221,7 +243,7 @@ impl Splice {
     /// Whether a local socket that was draining has given up: what it had sent is lost, and its
     /// peer must not believe otherwise. May sleep.
     fn has_lost_bytes(&self) -> bool {
-        let Some(legs) = self.legs.lock().clone() else {
+        let Some(legs) = self.legs() else {
             return false;
         };
         (self.to_server.has(DRAINING) && legs.client.lock().numbers().dead)
@@ -230,8 +252,7 @@ impl Splice {
 
     /// Lets the local sockets vanish. May sleep. `true` for whoever did it.
     fn reap(&self) -> bool {
-        let legs = self.legs.lock().take();
-        let Some(legs) = legs else {
+        let Some(legs) = in_packet_context(|_| self.legs.lock().take()) else {
             return false;
         };
         legs.client.lock().vanish();

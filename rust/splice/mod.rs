@@ -23,7 +23,7 @@ use crate::{
     flow::{self, Direction, Flow, Terms},
     net::{
         module::ModuleHold,
-        netfilter::Onward,
+        netfilter::in_packet_context,
         skbuff::{Packet, PacketQueue},
         socket::TcpSocket,
         time,
@@ -33,11 +33,11 @@ use crate::{
     xlate::key::FlowKey,
 };
 use kernel::{
-    new_mutex, new_spinlock,
+    new_spinlock,
     prelude::*,
     sync::{
         atomic::{Atomic, AtomicFlag, Relaxed},
-        Arc, Mutex, SetOnce, SpinLock, UniqueArc,
+        Arc, SetOnce, SpinLock, UniqueArc,
     },
 };
 
@@ -51,13 +51,6 @@ pub struct Legs {
     client: TcpSocket,
     server: TcpSocket,
     _module: ModuleHold,
-}
-
-/// Packets that wait for the splice to be armed, and where they would have gone without it.
-#[derive(Default)]
-struct Held {
-    queue: Option<PacketQueue>,
-    onward: Option<Onward>,
 }
 
 /// What became of a packet that came while the splice was being armed.
@@ -91,10 +84,12 @@ pub struct Splice {
     created: usize,
     /// Bytes moved at arming, by direction.
     moved: [Atomic<u32>; 2],
+    /// Packets that wait for the splice to be armed; `None` when none ever will. Bottom halves off.
     #[pin]
-    held: SpinLock<Held>,
+    held: SpinLock<Option<PacketQueue>>,
+    /// Bottom halves off.
     #[pin]
-    legs: Mutex<Option<Arc<Legs>>>,
+    legs: SpinLock<Option<Arc<Legs>>>,
     alarm: Alarm<Splice>,
 }
 
@@ -123,11 +118,8 @@ impl Splice {
                 idle_timeout,
                 created: time::jiffies(),
                 moved: [Atomic::new(0), Atomic::new(0)],
-                held <- new_spinlock!(Held {
-                    queue: Some(queue),
-                    onward: None,
-                }),
-                legs <- new_mutex!(None),
+                held <- new_spinlock!(Some(queue)),
+                legs <- new_spinlock!(None),
                 alarm: Alarm::new(),
             }),
             GFP_KERNEL,
@@ -195,18 +187,41 @@ impl Splice {
     }
 
     /// Keeps a packet until the splice is armed, or says why not. Bottom halves off.
-    pub fn hold(&self, packet: Packet, onward: Option<Onward>) -> Hold {
+    pub fn hold(&self, packet: Packet) -> Hold {
         let mut held = self.held.lock();
         match self.phase() {
             Phase::Arming => {}
             Phase::Aborted => return Hold::Aborted(packet),
             _ => return Hold::Live(packet),
         }
-        held.onward = held.onward.or(onward);
-        match &mut held.queue {
+        match &mut *held {
             Some(queue) if queue.len() < MAX_HELD => queue.push(packet),
             _ => return Hold::Full(packet),
         }
         Hold::Kept
+    }
+
+    /// The local sockets, on the host that made the splice, while it lives.
+    fn legs(&self) -> Option<Arc<Legs>> {
+        in_packet_context(|_| self.legs.lock().clone())
+    }
+
+    /// Gives a packet from a flow's sender to the local socket toward it. In packet context; the
+    /// packet is as [`TcpSocket::deliver`] wants it.
+    pub fn deliver(&self, direction: Direction, packet: Packet, header_len: usize) {
+        let legs = self.legs.lock().clone();
+        if let Some(legs) = legs {
+            legs.toward_sender(direction).deliver(packet, header_len);
+        }
+    }
+}
+
+impl Legs {
+    /// The socket whose peer sends the packets of this direction.
+    fn toward_sender(&self, direction: Direction) -> &TcpSocket {
+        match direction {
+            Direction::ToServer => &self.client,
+            Direction::ToClient => &self.server,
+        }
     }
 }

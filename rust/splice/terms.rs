@@ -20,6 +20,8 @@ pub struct Row {
     pub seq_next: Seq,
     /// Highest acknowledgement seen, as it arrives.
     pub ack_last: Seq,
+    /// Where the widest window seen ends, in the numbers of `ack_last`.
+    pub edge: Seq,
     /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`crate::flow::FIN_ACKED`].
     pub marks: u32,
     /// Bytes carried.
@@ -65,6 +67,7 @@ pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
         },
         seq_next: from.rcv_nxt,
         ack_last: from.snd_una,
+        edge: from.snd_edge,
         marks,
         bytes: 0,
     }
@@ -107,6 +110,7 @@ mod tests {
             copied_seq: Seq(rcv_nxt),
             snd_una: Seq(write_seq),
             write_seq: Seq(write_seq),
+            snd_edge: Seq(write_seq),
             wscale_in: 7,
             wscale_out: 9,
             tsval,
@@ -114,6 +118,8 @@ mod tests {
             timestamps: true,
             sack: true,
             ecn: false,
+            accecn: false,
+            scoped: false,
             signed: false,
             ulp: false,
             urgent: false,

@@ -39,6 +39,15 @@ pub struct Quote {
     pub seq: Seq,
 }
 
+/// Whether this is the IP header of an ICMP or ICMPv6 packet, whole.
+#[inline]
+pub const fn is_icmp(ip: &IpHeader) -> bool {
+    matches!(
+        (ip.family, ip.protocol),
+        (Family::V4, ICMP) | (Family::V6, ICMPV6)
+    ) && !ip.fragment
+}
+
 /// Reads what the ICMP packet in `bytes`, whose IP header is `ip`, quotes.
 ///
 /// `None` if it is no ICMP error, or is about something else than a TCP segment: redirects and
@@ -49,9 +58,8 @@ pub struct Quote {
 /// `Truncated` if `bytes` ends before the eighth byte of the quoted TCP header; `Contradiction` if
 /// the quoted IP header is malformed.
 pub fn parse_quote(bytes: &[u8], ip: &IpHeader) -> Result<Option<Quote>, Malformed> {
-    match (ip.family, ip.protocol) {
-        (Family::V4, ICMP) | (Family::V6, ICMPV6) if !ip.fragment => {}
-        _ => return Ok(None),
+    if !is_icmp(ip) {
+        return Ok(None);
     }
     let (icmp, quoted_bytes) = bytes
         .get(ip.header_len..)

@@ -142,8 +142,6 @@ pub enum EndReason {
     Deleted,
     /// No packet for longer than its idle timeout; both ends got a RST.
     Idle,
-    /// A new connection re-used the same addresses and ports.
-    Replaced,
     /// A local socket gave up on bytes that the proxy had sent and that were never acknowledged;
     /// both ends got a RST.
     Undeliverable,
@@ -153,14 +151,13 @@ pub enum EndReason {
 
 impl EndReason {
     /// Every value that has a name.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::None,
         Self::Fin,
         Self::ResetByClient,
         Self::ResetByServer,
         Self::Deleted,
         Self::Idle,
-        Self::Replaced,
         Self::Undeliverable,
     ];
 
@@ -173,7 +170,6 @@ impl EndReason {
             Self::ResetByServer => "reset-by-server",
             Self::Deleted => "deleted",
             Self::Idle => "idle",
-            Self::Replaced => "replaced",
             Self::Undeliverable => "undeliverable",
             Self::Unknown(_) => return None,
         })
@@ -188,8 +184,7 @@ impl EndReason {
             3 => Self::ResetByServer,
             4 => Self::Deleted,
             5 => Self::Idle,
-            6 => Self::Replaced,
-            7 => Self::Undeliverable,
+            6 => Self::Undeliverable,
             other => Self::Unknown(other),
         }
     }
@@ -203,8 +198,7 @@ impl EndReason {
             Self::ResetByServer => 3,
             Self::Deleted => 4,
             Self::Idle => 5,
-            Self::Replaced => 6,
-            Self::Undeliverable => 7,
+            Self::Undeliverable => 6,
             Self::Unknown(value) => value,
         }
     }
