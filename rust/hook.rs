@@ -338,12 +338,12 @@ fn echo(
     if flow.has(ECHOING) && seg.flags.contains(Flags::ACK) {
         let echoed = Seq(tsecr.wrapping_add(edit.tsecr_delta));
         let (oldest, newest) = (Seq(terms.tsecr_floor), Seq(reverse.tsval_last()));
-        let real = if echoed.before(oldest) {
+        let real = if echoed.before(oldest) || flow.echoes_local(tsecr) {
             oldest
         } else if echoed.after(newest) {
             newest
         } else {
-            if echoed != oldest && !flow.has(DRAINING) {
+            if echoed != oldest {
                 flow.mark(0, ECHOING);
             }
             echoed

@@ -68,6 +68,8 @@ pub struct Flow {
     last_use: Atomic<u32>,
     /// Highest TSval seen, as it arrives; kept up as long as the reverse flow is [`ECHOING`].
     tsval_last: Atomic<u32>,
+    /// TSecr seen last that echoed the local socket, as it arrives; while [`ECHOING`].
+    echo_last: Atomic<u32>,
     /// Sequence number after the highest byte or FIN seen, extended to 64 bits: its low half is
     /// the number as it arrives.
     top: Atomic<u64>,
@@ -95,6 +97,7 @@ impl Flow {
             edge: Atomic::new(0),
             last_use: Atomic::new(now()),
             tsval_last: Atomic::new(0),
+            echo_last: Atomic::new(0),
             top: Atomic::new(0),
             bottom: Atomic::new(0),
             packets: Atomic::new(0),
@@ -204,6 +207,16 @@ impl Flow {
         if Seq(tsval).after(Seq(self.tsval_last())) {
             self.tsval_last.store(tsval, Relaxed);
         }
+    }
+
+    /// Whether a TSecr, as it arrives, echoes the local socket toward the sender. As long as that
+    /// socket drains, the sender has got nothing in order but what it sent; and goes on echoing the
+    /// last of that until it has.
+    pub fn echoes_local(&self, tsecr: u32) -> bool {
+        if self.has(DRAINING) {
+            self.echo_last.store(tsecr, Relaxed);
+        }
+        self.has(DRAINING) || self.echo_last.load(Relaxed) == tsecr
     }
 
     /// Whether any of these marks is set.
