@@ -290,13 +290,14 @@ fn difference(new: &Header, old: &Header) -> Sum {
 
 /// A window as the other side's scale has it.
 ///
-/// Rounding must not close a window that is open: its owner would never say that it opened.
+/// Rounded down. Rounded up, a window of a few bytes takes in a segment that its owner drops, and
+/// the sender is still backing off when it opens. One that is rounded to nothing is probed (RFC 9293,
+/// section 3.8.6.1), and whoever opens a window from so little says so.
 #[inline]
 fn rescale(window: u16, wscale_in: u8, wscale_out: u8) -> u16 {
     let bytes = u32::from(window).wrapping_shl(u32::from(wscale_in.min(MAX_WSCALE)));
     let scaled = bytes.wrapping_shr(u32::from(wscale_out.min(MAX_WSCALE)));
-    let scaled = u16::try_from(scaled).unwrap_or(u16::MAX);
-    scaled.max(u16::from(window != 0))
+    u16::try_from(scaled).unwrap_or(u16::MAX)
 }
 
 /// A window that ends where it did, or a little before, after its start went up by `raised`.
@@ -668,8 +669,9 @@ mod tests {
         assert_eq!(rescale(502, 7, 9), 125);
         assert_eq!(rescale(502, 9, 7), 2008);
         assert_eq!(rescale(60_000, 9, 7), 65_535);
-        // An open window stays open, a closed one closed.
-        assert_eq!(rescale(3, 7, 9), 1);
+        // No room is promised that is not there.
+        assert_eq!(rescale(3, 7, 9), 0);
+        assert_eq!(rescale(7, 7, 9), 1);
         assert_eq!(rescale(0, 7, 9), 0);
         // A scale above 14 counts as 14.
         assert_eq!(rescale(1, 255, 0), 16_384);

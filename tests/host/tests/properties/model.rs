@@ -250,7 +250,7 @@ impl Packet {
         };
         if self.flags & SYN == 0 && self.window != 0 {
             let bytes = i128::from(self.window) << edit.wscale_in.min(14);
-            p.window = (bytes / unit_out).clamp(1, 65535) as u16;
+            p.window = (bytes / unit_out).clamp(0, 65535) as u16;
         }
 
         if self.has_ack() {
