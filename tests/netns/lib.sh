@@ -172,7 +172,7 @@ impair() {
 # make_file NAME SIZE: pseudo-random and the same every time; its SHA-256 beside it. Kept for later scenarios.
 make_file() {
 	local f=$FILES/$1
-	[ ! -e "$f.sha256" ] || return 0
+	[ ! -e "$f.sha256" ] || [ "$(stat -c %s "$f")" != "$(numfmt --from=iec "$2")" ] || return 0
 	mkdir -p "$FILES"
 	head -c "$2" /dev/zero | openssl enc -aes-128-ctr -nosalt -iv 00000000000000000000000000000000 \
 		-K "$(md5sum <<<"$1" | cut -c1-32)" >"$f"
