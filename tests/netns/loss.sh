@@ -36,5 +36,9 @@ judge b1 --sack-edges --full-checksums --rst
 expect "SACK blocks toward b1" "$(counted b1 .up.sacks)" -gt 0
 judge b2 --sack-edges --full-checksums --rst
 expect "SACK blocks from b2" "$(counted b2 .down.sacks)" -gt 0
-# The dormant sockets have nothing to retransmit once their bytes are acknowledged.
-for b in b1 b2; do expect "retransmission time-outs of $b" "$(snmp $b TcpExtTCPTimeouts)" -lt 30; done
+# Lost tails and lost retransmissions wait for the timer (there are no probes of tails here); that is
+# a part of what is sent again, and stays one: SACK does the most.
+for b in b1 b2; do
+	expect "retransmission time-outs of $b" "$(snmp $b TcpExtTCPTimeouts)" -lt \
+		$((20 + $(counted $b '.up.retransmits + .down.retransmits') / 3))
+done
