@@ -58,7 +58,7 @@ const fn ip_header(family: Family) -> usize {
 /// The IP header of a packet, up to the transport header; `None` if it cannot be read.
 #[inline]
 fn parse_ip(packet: &mut Packet, family: Family) -> Option<IpHeader> {
-    let len = packet.len();
+    let len = packet.size();
     let mut want = len.min(ip_header(family) + TCP_HEADER);
     loop {
         match ip::parse_ip(packet.pull(want)?, family) {
@@ -84,7 +84,7 @@ fn parse_key(packet: &mut Packet, ip: &IpHeader) -> Option<FlowKey> {
 /// The TCP header of a packet of a flow.
 #[inline]
 fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
-    let len = packet.len();
+    let len = packet.size();
     let bytes = packet.pull(ip.header_len.checked_add(TCP_HEADER)?)?;
     let tcp_len = tcp::tcp_header_len(bytes, ip).ok()?;
     let bytes = packet.pull(ip.header_len.checked_add(tcp_len)?)?;
@@ -127,7 +127,7 @@ fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) ->
     if !icmp::is_icmp(ip) {
         return Verdict::Accept(packet);
     }
-    let len = packet.len().min(MAX_HEADERS);
+    let len = packet.size().min(MAX_HEADERS);
     let Some(Ok(Some(quote))) = packet.pull(len).map(|bytes| icmp::parse_quote(bytes, ip)) else {
         return Verdict::Accept(packet);
     };

@@ -76,6 +76,12 @@ pub trait HasSlot: PerNet {
     fn slot() -> &'static Slot<Self>;
 }
 
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Slot<T> {
     /// For a static.
     pub const fn new() -> Self {
@@ -111,6 +117,9 @@ pub fn state<T: HasSlot>(net: &Namespace) -> Option<Arc<T>> {
     Some((*held).clone())
 }
 
+/// # Safety
+///
+/// Called by the kernel for a new namespace, once.
 unsafe extern "C" fn init<T: HasSlot>(net: *mut kb::net) -> c_int {
     from_result(|| {
         // SAFETY: Called with a namespace that outlives `exit`.
@@ -121,6 +130,9 @@ unsafe extern "C" fn init<T: HasSlot>(net: *mut kb::net) -> c_int {
     })
 }
 
+/// # Safety
+///
+/// Called by the kernel for a namespace that ends, before `exit`.
 unsafe extern "C" fn pre_exit<T: HasSlot>(net: *mut kb::net) {
     // SAFETY: The cell holds null or a live value until `exit`.
     if let Some(state) = unsafe { (*cell::<T>(net)).as_ref() } {
@@ -128,6 +140,9 @@ unsafe extern "C" fn pre_exit<T: HasSlot>(net: *mut kb::net) {
     }
 }
 
+/// # Safety
+///
+/// Called by the kernel for a namespace that ends, once.
 unsafe extern "C" fn exit<T: HasSlot>(net: *mut kb::net) {
     // SAFETY: The namespace is live; this is the last callback for it.
     let ptr = unsafe { core::mem::replace(&mut *cell::<T>(net), core::ptr::null()) };

@@ -71,6 +71,9 @@ const HOOKS: [(Hook, Family); 4] = [
     (Hook::LocalOut, Family::V6),
 ];
 
+/// # Safety
+///
+/// Called by netfilter with the `priv` of a registered hook of `F`, and a packet of that hook.
 unsafe extern "C" fn callback<F: Filter, const WHICH: usize>(
     filter: *mut c_void,
     skb: *mut kb::sk_buff,

@@ -495,6 +495,9 @@ const fn policy_or_none(policy: &'static [Policy]) -> &'static [Policy] {
     }
 }
 
+/// # Safety
+///
+/// Called by genetlink with a request.
 unsafe extern "C" fn doit<T: Do>(_skb: *mut kb::sk_buff, info: *mut kb::genl_info) -> c_int {
     from_result(|| {
         let info = NonNull::new(info).ok_or(EINVAL)?;
@@ -512,6 +515,9 @@ unsafe extern "C" fn doit<T: Do>(_skb: *mut kb::sk_buff, info: *mut kb::genl_inf
     })
 }
 
+/// # Safety
+///
+/// Called by genetlink with a dump in progress.
 unsafe extern "C" fn dumpit<T: Dump>(
     skb: *mut kb::sk_buff,
     cb: *mut kb::netlink_callback,
@@ -621,8 +627,9 @@ impl Family {
         family.name = c_name(name);
         family.version = version;
         // `netnsok` and `parallel_ops`, the first two bits.
+        type Unit = kb::__BindgenBitfieldUnit<[u8; 1]>;
         // SAFETY: The bit-field unit is one byte.
-        family._bitfield_1 = unsafe { core::mem::transmute::<u8, _>(0b11) };
+        family._bitfield_1 = unsafe { core::mem::transmute::<u8, Unit>(0b11) };
         family.split_ops = ops.as_ptr().cast();
         family.n_split_ops = ops.len() as u8;
         family.mcgrps = groups.as_ptr().cast();

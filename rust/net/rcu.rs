@@ -28,6 +28,9 @@ impl<T> Deferred<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by RCU with the head of a `Deferred<T>` given to `call_rcu`.
     unsafe extern "C" fn callback(head: *mut kb::callback_head) {
         // SAFETY: `head` is the first field of a `Deferred<T>` whose owner was set.
         let owner = unsafe { *(*head.cast::<Deferred<T>>()).owner.get() };

@@ -57,7 +57,7 @@ impl Packet {
 
     /// Length in bytes from the network header on, all segments of a GSO packet.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         // SAFETY: Owned.
         unsafe { bindings::tcp_splice_skb_len(self.0.as_ptr()) as usize }
     }
@@ -225,7 +225,7 @@ impl PacketQueue {
     }
 
     /// How many wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.len
     }
 

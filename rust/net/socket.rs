@@ -209,7 +209,11 @@ struct Move<'a> {
     error: c_int,
 }
 
-/// Takes bytes off a receive queue and sends them on. Called by `tcp_read_sock`.
+/// Takes bytes off a receive queue and sends them on.
+///
+/// # Safety
+///
+/// Called by `tcp_read_sock` with a descriptor whose argument is a live [`Move`].
 unsafe extern "C" fn move_actor(
     desc: *mut kb::read_descriptor_t,
     skb: *mut kb::sk_buff,

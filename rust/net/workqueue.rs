@@ -68,6 +68,12 @@ unsafe impl<T: Send + Sync> Send for Alarm<T> {}
 // SAFETY: As above.
 unsafe impl<T: Send + Sync> Sync for Alarm<T> {}
 
+impl<T> Default for Alarm<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Alarm<T> {
     /// Not armed.
     pub const fn new() -> Self {
@@ -88,6 +94,9 @@ pub trait HasAlarm: Send + Sync + Sized + 'static {
     fn ring(self: Arc<Self>);
 }
 
+/// # Safety
+///
+/// Called by the workqueue with the work of an `Alarm<T>` that was set.
 unsafe extern "C" fn callback<T: HasAlarm>(work: *mut kb::work_struct) {
     // SAFETY: The work is the first field of the delayed work, which is that of the `Alarm`.
     let owner = unsafe { *(*work.cast::<Alarm<T>>()).owner.get() };

@@ -195,7 +195,7 @@ impl Splice {
             _ => return Hold::Live(packet),
         }
         match &mut *held {
-            Some(queue) if queue.len() < MAX_HELD => queue.push(packet),
+            Some(queue) if queue.waiting() < MAX_HELD => queue.push(packet),
             _ => return Hold::Full(packet),
         }
         Hold::Kept

@@ -113,7 +113,7 @@ pub fn addresses(key: &FlowKey) -> Sum {
 /// `tcp_len` is the length of TCP header and payload in bytes.
 #[inline]
 pub fn pseudo_header(key: &FlowKey, tcp_len: u32) -> Sum {
-    addresses(key).add16(TCP as u16).add32(tcp_len)
+    addresses(key).add16(u16::from(TCP)).add32(tcp_len)
 }
 
 /// The sum of a TCP segment with its pseudo-header, made from scratch.
