@@ -231,7 +231,8 @@ impl Capture {
             }
             Some((val, ecr)) => {
                 // PAWS (RFC 7323, 5): what the receiver remembers comes from segments at or below its
-                // acknowledgement, and nothing older is accepted; an old pure ACK does no harm.
+                // acknowledgement, and nothing older is accepted; a pure ACK or a copy of what was
+                // acknowledged does no harm.
                 let back = from
                     .remembered
                     .map_or(0, |r| i64::from(r.wrapping_sub(val) as i32));
@@ -239,7 +240,8 @@ impl Capture {
                     && from
                         .acked
                         .is_some_and(|a| i64::from(seg.ack.wrapping_sub(to.number(a)) as i32) > 0);
-                if back > 0 && (seg.span() > 0 || advances) {
+                let fresh = seg.span() > 0 && to.acked.is_none_or(|a| end > a);
+                if back > 0 && (fresh || advances) {
                     fault(format!("TSval goes back by {back}: dropped by PAWS"));
                 }
                 if back <= 0 && to.acked.is_none_or(|a| start <= a) {
