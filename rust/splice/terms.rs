@@ -51,10 +51,10 @@ pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
                 // What arrives next is sent next.
                 seq_delta: to.write_seq.distance(from.rcv_nxt),
                 ack_delta: to.rcv_nxt.distance(from.write_seq),
-                // The sender's clock goes on where ours stands toward the receiver: never back, since
-                // what arrives from here on is no older than the last that arrived.
-                tsval_delta: to.tsval.wrapping_sub(from.ts_recent),
-                tsecr_delta: to.ts_recent.wrapping_sub(from.tsval),
+                // The sender's clock goes on a little ahead of ours toward the receiver: never back,
+                // since what arrives from here on is no older than the last that arrived.
+                tsval_delta: ahead(to).wrapping_sub(from.ts_recent),
+                tsecr_delta: to.ts_recent.wrapping_sub(ahead(from)),
                 wscale_in: from.wscale_in,
                 wscale_out: to.wscale_out,
                 timestamps: from.timestamps && to.timestamps,
@@ -71,6 +71,18 @@ pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
         marks,
         bytes: 0,
     }
+}
+
+/// What our TSval toward a peer goes on from.
+///
+/// A local socket that drains goes on stamping with its own clock, and what it sends is in order;
+/// what passes meanwhile may have been queued on its way here for a while, and would be too old then
+/// (RFC 7323, section 5.3). Ahead by as much as that may be, it is not. The other way round does no
+/// harm: what the local socket repeats after newer data has arrived, the receiver has already.
+fn ahead(leg: &Numbers) -> u32 {
+    const MS: u32 = 500;
+    leg.tsval
+        .wrapping_add(if leg.usec { MS * 1000 } else { MS })
 }
 
 /// Whether two rows are each other's reverse.
@@ -147,13 +159,13 @@ mod tests {
         assert_eq!(client.rcv_nxt.add(edit.seq_delta), server.write_seq);
         // What the client acknowledges of ours, it acknowledges of the server's.
         assert_eq!(client.write_seq.add(edit.ack_delta), server.rcv_nxt);
-        // The client's clock goes on where ours toward the server stands; ours comes back as the server's.
+        // The client's clock goes on ahead of ours toward the server; ours comes back as the server's.
         assert_eq!(
             client.ts_recent.wrapping_add(edit.tsval_delta),
-            server.tsval
+            server.tsval + 500
         );
         assert_eq!(
-            client.tsval.wrapping_add(edit.tsecr_delta),
+            (client.tsval + 500).wrapping_add(edit.tsecr_delta),
             server.ts_recent
         );
         // The client's windows come in its scale, and go out in the one announced to the server.
