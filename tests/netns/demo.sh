@@ -62,7 +62,7 @@ proxy_start splice
 monitor
 row GET 4 http://a.test/small b1 1000
 row GET 6 http://b.test/small b2 1000
-row GET 4 http://c.test/two/big b2 "$(size big)"
+row GET 4 http://c.test/two/upload b2 "$(size upload)"
 row GET 6 http://c.test/one/upload b1 "$(size upload)"
 row GET 4 https://a.test/tls b1 "$(size tls)"
 row GET 6 https://b.test/tls b2 "$(size tls)"
