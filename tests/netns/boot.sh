@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The guest itself: a new network namespace, both families, the tools that scenarios call.
+# Alone: nothing runs beside it
 # Limit: 30 s
 set -euo pipefail
 ip netns add boot

@@ -6,6 +6,7 @@
 # both families, down and up; every body checked; then the same large transfer copied by user space.
 #
 #   client ── 10.0.1.1, fd00:1::1 ── proxy ── b1, b2 (unmodified nginx)
+# Alone: nothing runs beside it
 # Limit: 240 s
 . "$(dirname "$0")/lib.sh"
 
@@ -56,7 +57,7 @@ row() {
 }
 quiet() { [ "$(stat_of splices)" = 0 ] && no_legs; }
 now_ms() { local t; read -r t _ </proc/uptime; echo $((10#${t/./} * 10)); }
-size() { stat -c %s "$FILES/$1"; }
+size() { stat -L -c %s "$FILES/$1"; }
 
 proxy_start splice
 monitor

@@ -19,8 +19,11 @@ set -Eeuo pipefail
 
 OUT=${OUT:-$(mktemp -d /tmp/out.XXXXXX)}
 SLOW=${SLOW:-1}
-T=$(mktemp -d /tmp/ts.XXXXXX)
-FILES=/tmp/files
+WORK=${WORK:-/tmp}
+T=$(mktemp -d "$WORK/ts.XXXXXX")
+# What servers offer: links to files that scenarios share.
+FILES=$T/files
+SHARED=/tmp/files
 STARTED=()
 SPACES=()
 CAPTURES=()
@@ -171,12 +174,20 @@ impair() {
 
 # make_file NAME SIZE: pseudo-random and the same every time; its SHA-256 beside it. Kept for later scenarios.
 make_file() {
-	local f=$FILES/$1
-	[ ! -e "$f.sha256" ] || [ "$(stat -c %s "$f")" != "$(numfmt --from=iec "$2")" ] || return 0
-	mkdir -p "$FILES"
-	head -c "$2" /dev/zero | openssl enc -aes-128-ctr -nosalt -iv 00000000000000000000000000000000 \
-		-K "$(md5sum <<<"$1" | cut -c1-32)" >"$f"
-	sum_of <"$f" >"$f.sha256"
+	local size f
+	size=$(numfmt --from=iec "$2")
+	f=$SHARED/$1-$size
+	mkdir -p "$SHARED" "$FILES"
+	if [ ! -e "$f.sha256" ]; then
+		head -c "$size" /dev/zero | openssl enc -aes-128-ctr -nosalt -iv 00000000000000000000000000000000 \
+			-K "$(md5sum <<<"$1" | cut -c1-32)" >"$f.$$"
+		sum_of <"$f.$$" >"$f.$$.sha256"
+		# Another scenario may have been as fast; its file is the same.
+		mv "$f.$$" "$f"
+		mv "$f.$$.sha256" "$f.sha256"
+	fi
+	ln -sfn "$f" "$FILES/$1"
+	ln -sfn "$f.sha256" "$FILES/$1.sha256"
 }
 sum_of() { sha256sum | cut -c1-64; }
 

@@ -12,8 +12,8 @@ topology
 # Loss by packet, not by batch of 64 KB.
 offloads off
 impair loss 1% delay 5ms
-make_file medium 3000000
-make_file middle 12M
+make_file medium 1000000
+make_file middle 4M
 serve b1 b2
 proxy_start splice
 monitor

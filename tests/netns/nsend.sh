@@ -5,6 +5,7 @@
 # not touched.
 #
 #   client ══ splice ══ proxy ══ b1        ip netns del proxy
+# Alone: nothing runs beside it
 # Limit: 180 s
 . "$(dirname "$0")/lib.sh"
 

@@ -11,7 +11,7 @@
 topology
 offloads off
 impair loss 0.5% delay 2ms
-make_file medium 3000000
+make_file medium 1000000
 serve b1 b2
 proxy_start splice
 set_option() { in_ns "$1" sysctl -q "net.ipv4.tcp_$2=$3"; }

@@ -4,6 +4,7 @@
 # Loading and unloading, fifty times, and unloading under a live splice: refused, or clean, never a crash.
 #
 #   client ══ splice ══ proxy ══ b1        rmmod
+# Alone: nothing runs beside it
 # Limit: 240 s
 . "$(dirname "$0")/lib.sh"
 
