@@ -24,12 +24,13 @@ pub const FAMILY_VERSION: u8 = 1;
 
 /// Make a splice, from two connected sockets of the caller or from explicit numbers as splice-get
 /// prints them. With sockets, bytes not read yet are moved to the other side and the sockets are no
-/// longer usable by the caller. Answers with the splice.
+/// longer usable by the caller, unless limits or a return give them back to a caller that kept them
+/// open. Answers with the splice.
 pub const CMD_SPLICE_NEW: u8 = 1;
 /// Get one splice, or dump all of this network namespace.
 pub const CMD_SPLICE_GET: u8 = 2;
-/// Cut a live splice at once: both ends get a RST, and the local sockets disappear. Answers with
-/// the splice as it stood.
+/// End a live splice: cut it at once, so that both ends get a RST and the local sockets disappear,
+/// or give the sockets back to whoever holds them. Answers with the splice as it stands.
 pub const CMD_SPLICE_DEL: u8 = 3;
 /// A splice was made.
 pub const CMD_SPLICE_NEW_NTF: u8 = 4;
@@ -56,8 +57,11 @@ pub enum SpliceState {
     Established = 2,
     /// A FIN was seen in at least one direction.
     Closing = 3,
+    /// A limit was reached, or a return was asked for: nothing new is carried, and the sockets are
+    /// given back once all that was carried is acknowledged.
+    Returning = 4,
     /// Ended; late packets are still carried or answered until the entry is removed.
-    Tombstone = 4,
+    Tombstone = 5,
 }
 
 impl SpliceState {
@@ -68,7 +72,8 @@ impl SpliceState {
             1 => Some(Self::Draining),
             2 => Some(Self::Established),
             3 => Some(Self::Closing),
-            4 => Some(Self::Tombstone),
+            4 => Some(Self::Returning),
+            5 => Some(Self::Tombstone),
             _ => None,
         }
     }
@@ -93,6 +98,8 @@ pub enum EndReason {
     /// A local socket gave up on bytes that the proxy had sent and that were never acknowledged;
     /// both ends got a RST.
     Undeliverable = 6,
+    /// The connections are the caller's sockets again, at the byte where the splice stopped.
+    Returned = 7,
 }
 
 impl EndReason {
@@ -106,9 +113,41 @@ impl EndReason {
             4 => Some(Self::Deleted),
             5 => Some(Self::Idle),
             6 => Some(Self::Undeliverable),
+            7 => Some(Self::Returned),
             _ => None,
         }
     }
+}
+
+/// How a splice is ended on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum DelMode {
+    /// At once; both ends get a RST that carries the exact number they expect.
+    Reset = 0,
+    /// The sockets that it was made from become usable again, once all bytes that were carried are
+    /// acknowledged.
+    Return = 1,
+}
+
+impl DelMode {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Reset),
+            1 => Some(Self::Return),
+            _ => None,
+        }
+    }
+}
+
+/// What a splice does at certain moments.
+pub mod splice_flags {
+    /// A FIN of either side is not carried: it ends the splice as a limit does, and the socket
+    /// toward that side reads end of file. Any limit implies this.
+    pub const RETURN_ON_FIN: u32 = 1 << 0;
+    /// The idle timeout cuts at once; without this both ends are probed first.
+    pub const CUT_WHEN_IDLE: u32 = 1 << 1;
 }
 
 /// Which translations a flow does, and how far its direction has come.
@@ -172,6 +211,14 @@ pub mod flow_attr {
     pub const PACKETS: u16 = 20;
     /// Bytes of the stream carried end to end, each counted once; a FIN is not a byte.
     pub const BYTES: u16 = 21;
+    /// The largest segment, options and payload, that the receiver takes, if the sender may send
+    /// larger ones, which are cut then; 0 or absent if it may not.
+    pub const MSS: u16 = 22;
+    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
+    /// can be is assumed.
+    pub const WINDOW_EDGE: u16 = 23;
+    /// Highest TSval seen, as it arrives.
+    pub const TSVAL_LAST: u16 = 24;
 }
 
 /// Attribute ids of `splice`.
@@ -186,8 +233,9 @@ pub mod splice_attr {
     pub const TO_SERVER: u16 = 4;
     /// The flow from the server to the client.
     pub const TO_CLIENT: u16 = 5;
-    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
-    /// never. Without the attribute the default is 15 minutes.
+    /// Milliseconds without a packet in either direction after which both ends are probed, and the
+    /// splice is cut if one of them does not answer; 0 means never. Without the attribute the
+    /// default is 15 minutes.
     pub const IDLE_TIMEOUT: u16 = 6;
     /// Where the splice stands.
     pub const STATE: u16 = 7;
@@ -201,6 +249,17 @@ pub mod splice_attr {
     pub const MOVED_TO_SERVER: u16 = 11;
     /// Bytes that were unread in the server's socket at arming and were sent to the client.
     pub const MOVED_TO_CLIENT: u16 = 12;
+    /// Bytes of the client's stream, from the first that the caller has not read, that go to the
+    /// server. What comes after them is kept for the client's socket. When this many have gone,
+    /// nothing new is carried in the other direction either, unless that has a limit of its own to
+    /// reach first; and when all is acknowledged the sockets are given back.
+    pub const LIMIT_TO_SERVER: u16 = 13;
+    /// The same for the server's stream.
+    pub const LIMIT_TO_CLIENT: u16 = 14;
+    /// What it does at certain moments.
+    pub const FLAGS: u16 = 15;
+    /// How it is to end; a reset if absent.
+    pub const MODE: u16 = 16;
 }
 
 /// Attribute ids of `stats`.
@@ -221,33 +280,44 @@ pub mod stats_attr {
     pub const HELD: u16 = 7;
     /// Acknowledgements given to a local socket that was draining.
     pub const DRAINED: u16 = 8;
+    /// Splices whose sockets were given back.
+    pub const RETURNED: u16 = 9;
+    /// Packets kept, whole or in part, for a local socket, since they were beyond a limit.
+    pub const KEPT: u16 = 10;
+    /// Segments that a local socket had received out of order, and had told its peer of, that were
+    /// sent to the other side at arming.
+    pub const MOVED_OUT_OF_ORDER: u16 = 11;
+    /// Packets cut into segments that their receiver takes.
+    pub const RESEGMENTED: u16 = 12;
+    /// Keep-alive probes sent to the ends of idle splices.
+    pub const PROBES: u16 = 13;
     /// Packets for a cut splice that were answered with a RST.
-    pub const ANSWERED: u16 = 9;
+    pub const ANSWERED: u16 = 14;
     /// ICMP errors about translated packets that were passed to whoever had sent these, the quoted
     /// addresses, ports and sequence number translated back.
-    pub const ICMP_ERRORS: u16 = 10;
+    pub const ICMP_ERRORS: u16 = 15;
     /// Packets dropped because too many were held.
-    pub const DROP_HELD: u16 = 11;
+    pub const DROP_HELD: u16 = 16;
     /// Packets of a splice dropped because a header was truncated or contradicted itself.
-    pub const DROP_MALFORMED: u16 = 12;
+    pub const DROP_MALFORMED: u16 = 17;
     /// Packets dropped because their TTL or hop limit was used up.
-    pub const DROP_TTL: u16 = 13;
+    pub const DROP_TTL: u16 = 18;
     /// Packets dropped because this host had no route to their new destination.
-    pub const DROP_NO_ROUTE: u16 = 14;
+    pub const DROP_NO_ROUTE: u16 = 19;
     /// Packets dropped because they were larger than the MTU toward their new destination; their
     /// sender was told by ICMP.
-    pub const DROP_TOO_BIG: u16 = 15;
+    pub const DROP_TOO_BIG: u16 = 20;
     /// Packets dropped because a header could not be made writable.
-    pub const DROP_NO_MEMORY: u16 = 16;
+    pub const DROP_NO_MEMORY: u16 = 21;
     /// RSTs dropped because their sequence number was outside the window.
-    pub const DROP_INVALID_RST: u16 = 17;
+    pub const DROP_INVALID_RST: u16 = 22;
     /// Segments of a dormant local socket dropped because they belonged to the spliced range.
-    pub const DROP_LOCAL: u16 = 18;
+    pub const DROP_LOCAL: u16 = 23;
 }
 
 /// What the kernel accepts in a nest of `flow` attributes.
-static FLOW_POLICY: [Policy; 22] = {
-    let mut policy = [Policy::UNSET; 22];
+static FLOW_POLICY: [Policy; 25] = {
+    let mut policy = [Policy::UNSET; 25];
     policy[flow_attr::SADDR as usize] = Policy::binary(4, 16);
     policy[flow_attr::DADDR as usize] = Policy::binary(4, 16);
     policy[flow_attr::SPORT as usize] = Policy::be16();
@@ -269,17 +339,23 @@ static FLOW_POLICY: [Policy; 22] = {
     policy[flow_attr::ACK_FLOOR as usize] = Policy::u32();
     policy[flow_attr::PACKETS as usize] = Policy::uint();
     policy[flow_attr::BYTES as usize] = Policy::uint();
+    policy[flow_attr::MSS as usize] = Policy::u32();
+    policy[flow_attr::WINDOW_EDGE as usize] = Policy::u32();
+    policy[flow_attr::TSVAL_LAST as usize] = Policy::u32();
     policy
 };
 
 /// What the kernel accepts in a `splice-new` request.
-static SPLICE_NEW_POLICY: [Policy; 7] = {
-    let mut policy = [Policy::UNSET; 7];
+static SPLICE_NEW_POLICY: [Policy; 16] = {
+    let mut policy = [Policy::UNSET; 16];
     policy[splice_attr::CLIENT_FD as usize] = Policy::u32();
     policy[splice_attr::SERVER_FD as usize] = Policy::u32();
     policy[splice_attr::TO_SERVER as usize] = Policy::nested(&FLOW_POLICY);
     policy[splice_attr::TO_CLIENT as usize] = Policy::nested(&FLOW_POLICY);
     policy[splice_attr::IDLE_TIMEOUT as usize] = Policy::uint();
+    policy[splice_attr::LIMIT_TO_SERVER as usize] = Policy::uint();
+    policy[splice_attr::LIMIT_TO_CLIENT as usize] = Policy::uint();
+    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0x3);
     policy
 };
 
@@ -291,9 +367,10 @@ static SPLICE_GET_POLICY: [Policy; 2] = {
 };
 
 /// What the kernel accepts in a `splice-del` request.
-static SPLICE_DEL_POLICY: [Policy; 2] = {
-    let mut policy = [Policy::UNSET; 2];
+static SPLICE_DEL_POLICY: [Policy; 17] = {
+    let mut policy = [Policy::UNSET; 17];
     policy[splice_attr::ID as usize] = Policy::uint();
+    policy[splice_attr::MODE as usize] = Policy::u32_max(1);
     policy
 };
 
@@ -410,6 +487,23 @@ impl<'a> FlowAttrs<'a> {
     pub fn bytes(&self) -> Option<u64> {
         self.0.uint(flow_attr::BYTES)
     }
+
+    /// The largest segment, options and payload, that the receiver takes, if the sender may send
+    /// larger ones, which are cut then; 0 or absent if it may not.
+    pub fn mss(&self) -> Option<u32> {
+        self.0.u32(flow_attr::MSS)
+    }
+
+    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
+    /// can be is assumed.
+    pub fn window_edge(&self) -> Option<u32> {
+        self.0.u32(flow_attr::WINDOW_EDGE)
+    }
+
+    /// Highest TSval seen, as it arrives.
+    pub fn tsval_last(&self) -> Option<u32> {
+        self.0.u32(flow_attr::TSVAL_LAST)
+    }
 }
 
 /// Reads the `splice` attributes of a request.
@@ -444,10 +538,34 @@ impl<'a> SpliceAttrs<'a> {
         self.0.nested(splice_attr::TO_CLIENT).map(FlowAttrs)
     }
 
-    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
-    /// never. Without the attribute the default is 15 minutes.
+    /// Milliseconds without a packet in either direction after which both ends are probed, and the
+    /// splice is cut if one of them does not answer; 0 means never. Without the attribute the
+    /// default is 15 minutes.
     pub fn idle_timeout(&self) -> Option<u64> {
         self.0.uint(splice_attr::IDLE_TIMEOUT)
+    }
+
+    /// Bytes of the client's stream, from the first that the caller has not read, that go to the
+    /// server. What comes after them is kept for the client's socket. When this many have gone,
+    /// nothing new is carried in the other direction either, unless that has a limit of its own to
+    /// reach first; and when all is acknowledged the sockets are given back.
+    pub fn limit_to_server(&self) -> Option<u64> {
+        self.0.uint(splice_attr::LIMIT_TO_SERVER)
+    }
+
+    /// The same for the server's stream.
+    pub fn limit_to_client(&self) -> Option<u64> {
+        self.0.uint(splice_attr::LIMIT_TO_CLIENT)
+    }
+
+    /// What it does at certain moments.
+    pub fn flags(&self) -> Option<u32> {
+        self.0.u32(splice_attr::FLAGS)
+    }
+
+    /// How it is to end; a reset if absent.
+    pub fn mode(&self) -> Option<DelMode> {
+        self.0.u32(splice_attr::MODE).and_then(DelMode::from_u32)
     }
 }
 
@@ -568,6 +686,23 @@ impl<'a, 'b> FlowPut<'a, 'b> {
     pub fn bytes(&mut self, value: u64) -> Result {
         self.0.uint(flow_attr::BYTES, value)
     }
+
+    /// The largest segment, options and payload, that the receiver takes, if the sender may send
+    /// larger ones, which are cut then; 0 or absent if it may not.
+    pub fn mss(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::MSS, value)
+    }
+
+    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
+    /// can be is assumed.
+    pub fn window_edge(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::WINDOW_EDGE, value)
+    }
+
+    /// Highest TSval seen, as it arrives.
+    pub fn tsval_last(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::TSVAL_LAST, value)
+    }
 }
 
 /// Writes `splice` attributes into a message.
@@ -598,8 +733,9 @@ impl<'a, 'b> SplicePut<'a, 'b> {
             .nested(splice_attr::TO_CLIENT, |put| f(&mut FlowPut::new(put)))
     }
 
-    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
-    /// never. Without the attribute the default is 15 minutes.
+    /// Milliseconds without a packet in either direction after which both ends are probed, and the
+    /// splice is cut if one of them does not answer; 0 means never. Without the attribute the
+    /// default is 15 minutes.
     pub fn idle_timeout(&mut self, value: u64) -> Result {
         self.0.uint(splice_attr::IDLE_TIMEOUT, value)
     }
@@ -632,6 +768,24 @@ impl<'a, 'b> SplicePut<'a, 'b> {
     /// Bytes that were unread in the server's socket at arming and were sent to the client.
     pub fn moved_to_client(&mut self, value: u64) -> Result {
         self.0.uint(splice_attr::MOVED_TO_CLIENT, value)
+    }
+
+    /// Bytes of the client's stream, from the first that the caller has not read, that go to the
+    /// server. What comes after them is kept for the client's socket. When this many have gone,
+    /// nothing new is carried in the other direction either, unless that has a limit of its own to
+    /// reach first; and when all is acknowledged the sockets are given back.
+    pub fn limit_to_server(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::LIMIT_TO_SERVER, value)
+    }
+
+    /// The same for the server's stream.
+    pub fn limit_to_client(&mut self, value: u64) -> Result {
+        self.0.uint(splice_attr::LIMIT_TO_CLIENT, value)
+    }
+
+    /// What it does at certain moments.
+    pub fn flags(&mut self, value: u32) -> Result {
+        self.0.u32(splice_attr::FLAGS, value)
     }
 }
 
@@ -684,6 +838,32 @@ impl<'a, 'b> StatsPut<'a, 'b> {
     /// Acknowledgements given to a local socket that was draining.
     pub fn drained(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::DRAINED, value)
+    }
+
+    /// Splices whose sockets were given back.
+    pub fn returned(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::RETURNED, value)
+    }
+
+    /// Packets kept, whole or in part, for a local socket, since they were beyond a limit.
+    pub fn kept(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::KEPT, value)
+    }
+
+    /// Segments that a local socket had received out of order, and had told its peer of, that were
+    /// sent to the other side at arming.
+    pub fn moved_out_of_order(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::MOVED_OUT_OF_ORDER, value)
+    }
+
+    /// Packets cut into segments that their receiver takes.
+    pub fn resegmented(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::RESEGMENTED, value)
+    }
+
+    /// Keep-alive probes sent to the ends of idle splices.
+    pub fn probes(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::PROBES, value)
     }
 
     /// Packets for a cut splice that were answered with a RST.
@@ -745,7 +925,8 @@ impl<'a, 'b> StatsPut<'a, 'b> {
 pub trait Handler {
     /// Make a splice, from two connected sockets of the caller or from explicit numbers as
     /// splice-get prints them. With sockets, bytes not read yet are moved to the other side and the
-    /// sockets are no longer usable by the caller. Answers with the splice.
+    /// sockets are no longer usable by the caller, unless limits or a return give them back to a
+    /// caller that kept them open. Answers with the splice.
     fn splice_new(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result;
 
     /// Get one splice, or dump all of this network namespace.
@@ -754,8 +935,9 @@ pub trait Handler {
     /// `splice-get` asked for all: Get one splice, or dump all of this network namespace.
     fn splice_get_dump(out: &mut DumpOut<'_>) -> Result;
 
-    /// Cut a live splice at once: both ends get a RST, and the local sockets disappear. Answers
-    /// with the splice as it stood.
+    /// End a live splice: cut it at once, so that both ends get a RST and the local sockets
+    /// disappear, or give the sockets back to whoever holds them. Answers with the splice as it
+    /// stands.
     fn splice_del(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result;
 
     /// Get the counters of this network namespace.

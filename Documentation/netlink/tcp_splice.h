@@ -19,6 +19,9 @@
  * @TCP_SPLICE_SPLICE_STATE_ESTABLISHED: Carrying data end to end; header edits
  *   only.
  * @TCP_SPLICE_SPLICE_STATE_CLOSING: A FIN was seen in at least one direction.
+ * @TCP_SPLICE_SPLICE_STATE_RETURNING: A limit was reached, or a return was
+ *   asked for: nothing new is carried, and the sockets are given back once all
+ *   that was carried is acknowledged.
  * @TCP_SPLICE_SPLICE_STATE_TOMBSTONE: Ended; late packets are still carried or
  *   answered until the entry is removed.
  */
@@ -27,6 +30,7 @@ enum tcp_splice_splice_state {
 	TCP_SPLICE_SPLICE_STATE_DRAINING,
 	TCP_SPLICE_SPLICE_STATE_ESTABLISHED,
 	TCP_SPLICE_SPLICE_STATE_CLOSING,
+	TCP_SPLICE_SPLICE_STATE_RETURNING,
 	TCP_SPLICE_SPLICE_STATE_TOMBSTONE,
 };
 
@@ -42,6 +46,8 @@ enum tcp_splice_splice_state {
  *   both ends got a RST.
  * @TCP_SPLICE_END_REASON_UNDELIVERABLE: A local socket gave up on bytes that
  *   the proxy had sent and that were never acknowledged; both ends got a RST.
+ * @TCP_SPLICE_END_REASON_RETURNED: The connections are the caller's sockets
+ *   again, at the byte where the splice stopped.
  */
 enum tcp_splice_end_reason {
 	TCP_SPLICE_END_REASON_NONE,
@@ -51,6 +57,32 @@ enum tcp_splice_end_reason {
 	TCP_SPLICE_END_REASON_DELETED,
 	TCP_SPLICE_END_REASON_IDLE,
 	TCP_SPLICE_END_REASON_UNDELIVERABLE,
+	TCP_SPLICE_END_REASON_RETURNED,
+};
+
+/**
+ * enum tcp_splice_del_mode - How a splice is ended on request.
+ * @TCP_SPLICE_DEL_MODE_RESET: At once; both ends get a RST that carries the
+ *   exact number they expect.
+ * @TCP_SPLICE_DEL_MODE_RETURN: The sockets that it was made from become usable
+ *   again, once all bytes that were carried are acknowledged.
+ */
+enum tcp_splice_del_mode {
+	TCP_SPLICE_DEL_MODE_RESET,
+	TCP_SPLICE_DEL_MODE_RETURN,
+};
+
+/**
+ * enum tcp_splice_splice_flags - What a splice does at certain moments.
+ * @TCP_SPLICE_SPLICE_FLAGS_RETURN_ON_FIN: A FIN of either side is not carried:
+ *   it ends the splice as a limit does, and the socket toward that side reads
+ *   end of file. Any limit implies this.
+ * @TCP_SPLICE_SPLICE_FLAGS_CUT_WHEN_IDLE: The idle timeout cuts at once;
+ *   without this both ends are probed first.
+ */
+enum tcp_splice_splice_flags {
+	TCP_SPLICE_SPLICE_FLAGS_RETURN_ON_FIN = 1,
+	TCP_SPLICE_SPLICE_FLAGS_CUT_WHEN_IDLE = 2,
 };
 
 /**
@@ -97,6 +129,9 @@ enum {
 	TCP_SPLICE_A_FLOW_ACK_FLOOR,
 	TCP_SPLICE_A_FLOW_PACKETS,
 	TCP_SPLICE_A_FLOW_BYTES,
+	TCP_SPLICE_A_FLOW_MSS,
+	TCP_SPLICE_A_FLOW_WINDOW_EDGE,
+	TCP_SPLICE_A_FLOW_TSVAL_LAST,
 
 	__TCP_SPLICE_A_FLOW_MAX,
 	TCP_SPLICE_A_FLOW_MAX = (__TCP_SPLICE_A_FLOW_MAX - 1)
@@ -115,6 +150,10 @@ enum {
 	TCP_SPLICE_A_SPLICE_IDLE,
 	TCP_SPLICE_A_SPLICE_MOVED_TO_SERVER,
 	TCP_SPLICE_A_SPLICE_MOVED_TO_CLIENT,
+	TCP_SPLICE_A_SPLICE_LIMIT_TO_SERVER,
+	TCP_SPLICE_A_SPLICE_LIMIT_TO_CLIENT,
+	TCP_SPLICE_A_SPLICE_FLAGS,
+	TCP_SPLICE_A_SPLICE_MODE,
 
 	__TCP_SPLICE_A_SPLICE_MAX,
 	TCP_SPLICE_A_SPLICE_MAX = (__TCP_SPLICE_A_SPLICE_MAX - 1)
@@ -129,6 +168,11 @@ enum {
 	TCP_SPLICE_A_STATS_TRANSLATED,
 	TCP_SPLICE_A_STATS_HELD,
 	TCP_SPLICE_A_STATS_DRAINED,
+	TCP_SPLICE_A_STATS_RETURNED,
+	TCP_SPLICE_A_STATS_KEPT,
+	TCP_SPLICE_A_STATS_MOVED_OUT_OF_ORDER,
+	TCP_SPLICE_A_STATS_RESEGMENTED,
+	TCP_SPLICE_A_STATS_PROBES,
 	TCP_SPLICE_A_STATS_ANSWERED,
 	TCP_SPLICE_A_STATS_ICMP_ERRORS,
 	TCP_SPLICE_A_STATS_DROP_HELD,

@@ -19,11 +19,12 @@ use crate::{
     flow::{Direction, Start},
     hook,
     net::{
+        leg::{Numbers, TcpState},
         module::ModuleHold,
         netfilter::in_packet_context,
         rcu,
         skbuff::{Device, Packet},
-        socket::{Locked, Numbers, TcpSocket, TcpState},
+        socket::{Locked, TcpSocket},
     },
     pernet::Ns,
     stats::Stat,

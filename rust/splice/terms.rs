@@ -5,7 +5,7 @@
 use super::Refusal;
 use crate::{
     flow::{Terms, DRAINING, ECHOING, FIN_SEEN},
-    net::socket::{Numbers, TcpState},
+    net::leg::{Numbers, TcpState},
     xlate::{edit::Edit, key::FlowKey, seq::Seq},
 };
 

@@ -9,6 +9,9 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # Everything that takes minutes to make is kept here, outside the work tree, keyed by its inputs.
 CACHE=${TCP_SPLICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tcp_splice}
 BUILDENV=$TOP/tools/buildenv
+# Cargo's folder in the cache. One serves every clone, one after the other; who builds in several at
+# once gives each its own.
+TARGET=${TCP_SPLICE_TARGET:-target}
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }

@@ -5,14 +5,14 @@
 use crate::fail::{Fail, tell};
 use crate::format;
 use crate::output::Output;
-use tcp_splice_netlink::Client;
+use tcp_splice_netlink::{Client, DelMode};
 
 pub(crate) fn run(out: &Output, ids: &[u64]) -> Result<(), Fail> {
     let mut client = Client::open().map_err(Fail::kernel("del"))?;
     let mut cut = Vec::new();
     let mut result = Ok(());
     for id in ids {
-        match client.splice_del(*id) {
+        match client.splice_del(*id, DelMode::Reset) {
             Ok(splice) => {
                 if !out.json() {
                     out.text(&format!("cut {id}: {}\n", format::path(&splice, out.signs)))?;

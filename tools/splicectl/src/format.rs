@@ -173,6 +173,7 @@ pub(crate) mod tests {
             idle: Some(40),
             moved_to_server: Some(100),
             moved_to_client: Some(0),
+            ..Splice::default()
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn style(state: SpliceState) -> Style {
     match state {
         SpliceState::Arming | SpliceState::Draining => Style::Yellow,
         SpliceState::Established => Style::Green,
-        SpliceState::Closing => Style::Cyan,
+        SpliceState::Closing | SpliceState::Returning => Style::Cyan,
         SpliceState::Tombstone => Style::Dim,
         SpliceState::Unknown(_) => Style::Plain,
     }

@@ -107,11 +107,10 @@ mod tests {
         });
         assert_eq!(outcomes.map(|list| list.len()).ok(), Some(2));
         let expected = SpliceNew {
-            client_fd: None,
-            server_fd: None,
             to_server: splice(1).to_server,
             to_client: splice(1).to_client,
             idle_timeout: splice(1).idle_timeout,
+            ..SpliceNew::default()
         };
         assert_eq!(made, [expected.clone(), expected]);
     }

@@ -43,9 +43,8 @@ impl Splicer for Kernel {
         let new = SpliceNew {
             client_fd: Some(client.as_raw_fd()),
             server_fd: Some(server.as_raw_fd()),
-            to_server: None,
-            to_client: None,
             idle_timeout: Some(idle),
+            ..SpliceNew::default()
         };
         match self.0.splice_new(&new) {
             Ok(splice) => Ok(Armed {

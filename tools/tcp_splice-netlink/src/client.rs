@@ -4,8 +4,8 @@
 
 use crate::error::Error;
 use crate::generated::{
-    Flow, Splice, SpliceDelRequest, SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest,
-    Stats, StatsGetRequest,
+    DelMode, Flow, Splice, SpliceDelRequest, SpliceFlags, SpliceGetDumpRequest, SpliceGetRequest,
+    SpliceNewRequest, Stats, StatsGetRequest,
 };
 use crate::socket::{self, Exchange};
 use netlink_sys::Socket;
@@ -24,9 +24,15 @@ pub struct SpliceNew {
     pub to_server: Option<Flow>,
     /// The flow from the server to the client.
     pub to_client: Option<Flow>,
-    /// Milliseconds without a packet after which the splice is cut; 0 is never, `None` the
+    /// Milliseconds without a packet after which the ends are probed; 0 is never, `None` the
     /// kernel's default.
     pub idle_timeout: Option<u64>,
+    /// Bytes not read yet of the client's stream that go to the server; then the sockets return.
+    pub limit_to_server: Option<u64>,
+    /// The same for the server's stream.
+    pub limit_to_client: Option<u64>,
+    /// What it does at certain moments.
+    pub flags: Option<SpliceFlags>,
 }
 
 impl From<Splice> for SpliceNew {
@@ -39,6 +45,8 @@ impl From<Splice> for SpliceNew {
             to_server: splice.to_server,
             to_client: splice.to_client,
             idle_timeout: splice.idle_timeout,
+            // Limits are for sockets.
+            ..SpliceNew::default()
         }
     }
 }
@@ -81,6 +89,9 @@ impl Client {
                 to_server: new.to_server.as_ref(),
                 to_client: new.to_client.as_ref(),
                 idle_timeout: new.idle_timeout,
+                limit_to_server: new.limit_to_server,
+                limit_to_client: new.limit_to_client,
+                flags: new.flags,
             },
         )
     }
@@ -106,14 +117,20 @@ impl Client {
         self.exchange.dump(self.family, &SpliceGetDumpRequest)
     }
 
-    /// Cuts a splice at once, and returns it as it stood.
+    /// Ends a splice: cuts it at once, or begins to give its sockets back. Returns it as it stands.
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] with `ENOENT` when there is none.
-    pub fn splice_del(&mut self, id: u64) -> Result<Splice, Error> {
-        self.exchange
-            .call(self.family, &SpliceDelRequest { id: Some(id) })
+    /// [`Error::Kernel`] with `ENOENT` when there is none; `EOPNOTSUPP` when its sockets cannot be
+    /// given back.
+    pub fn splice_del(&mut self, id: u64, mode: DelMode) -> Result<Splice, Error> {
+        self.exchange.call(
+            self.family,
+            &SpliceDelRequest {
+                id: Some(id),
+                mode: Some(mode),
+            },
+        )
     }
 
     /// The counters of the network namespace.

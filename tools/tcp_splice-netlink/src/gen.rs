@@ -37,6 +37,9 @@ pub enum SpliceState {
     Established,
     /// A FIN was seen in at least one direction.
     Closing,
+    /// A limit was reached, or a return was asked for: nothing new is carried, and the sockets are
+    /// given back once all that was carried is acknowledged.
+    Returning,
     /// Ended; late packets are still carried or answered until the entry is removed.
     Tombstone,
     /// A value that a newer kernel has.
@@ -45,11 +48,12 @@ pub enum SpliceState {
 
 impl SpliceState {
     /// Every value that has a name.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Arming,
         Self::Draining,
         Self::Established,
         Self::Closing,
+        Self::Returning,
         Self::Tombstone,
     ];
 
@@ -60,6 +64,7 @@ impl SpliceState {
             Self::Draining => "draining",
             Self::Established => "established",
             Self::Closing => "closing",
+            Self::Returning => "returning",
             Self::Tombstone => "tombstone",
             Self::Unknown(_) => return None,
         })
@@ -72,7 +77,8 @@ impl SpliceState {
             1 => Self::Draining,
             2 => Self::Established,
             3 => Self::Closing,
-            4 => Self::Tombstone,
+            4 => Self::Returning,
+            5 => Self::Tombstone,
             other => Self::Unknown(other),
         }
     }
@@ -84,7 +90,8 @@ impl SpliceState {
             Self::Draining => 1,
             Self::Established => 2,
             Self::Closing => 3,
-            Self::Tombstone => 4,
+            Self::Returning => 4,
+            Self::Tombstone => 5,
             Self::Unknown(value) => value,
         }
     }
@@ -145,13 +152,15 @@ pub enum EndReason {
     /// A local socket gave up on bytes that the proxy had sent and that were never acknowledged;
     /// both ends got a RST.
     Undeliverable,
+    /// The connections are the caller's sockets again, at the byte where the splice stopped.
+    Returned,
     /// A value that a newer kernel has.
     Unknown(u32),
 }
 
 impl EndReason {
     /// Every value that has a name.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::None,
         Self::Fin,
         Self::ResetByClient,
@@ -159,6 +168,7 @@ impl EndReason {
         Self::Deleted,
         Self::Idle,
         Self::Undeliverable,
+        Self::Returned,
     ];
 
     /// The name in the specification, if the value has one.
@@ -171,6 +181,7 @@ impl EndReason {
             Self::Deleted => "deleted",
             Self::Idle => "idle",
             Self::Undeliverable => "undeliverable",
+            Self::Returned => "returned",
             Self::Unknown(_) => return None,
         })
     }
@@ -185,6 +196,7 @@ impl EndReason {
             4 => Self::Deleted,
             5 => Self::Idle,
             6 => Self::Undeliverable,
+            7 => Self::Returned,
             other => Self::Unknown(other),
         }
     }
@@ -199,6 +211,7 @@ impl EndReason {
             Self::Deleted => 4,
             Self::Idle => 5,
             Self::Undeliverable => 6,
+            Self::Returned => 7,
             Self::Unknown(value) => value,
         }
     }
@@ -236,6 +249,175 @@ impl<'de> Deserialize<'de> for EndReason {
         String::deserialize(deserializer)?
             .parse()
             .map_err(de::Error::custom)
+    }
+}
+
+/// How a splice is ended on request.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DelMode {
+    /// At once; both ends get a RST that carries the exact number they expect.
+    Reset,
+    /// The sockets that it was made from become usable again, once all bytes that were carried are
+    /// acknowledged.
+    Return,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl DelMode {
+    /// Every value that has a name.
+    pub const ALL: [Self; 2] = [Self::Reset, Self::Return];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Reset => "reset",
+            Self::Return => "return",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Reset,
+            1 => Self::Return,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Reset => 0,
+            Self::Return => 1,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for DelMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for DelMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no del-mode"))
+    }
+}
+
+impl Serialize for DelMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DelMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// What a splice does at certain moments.
+///
+/// In text it is a list of names; a bit without a name is `bit-N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SpliceFlags(pub u32);
+
+impl SpliceFlags {
+    /// A FIN of either side is not carried: it ends the splice as a limit does, and the socket
+    /// toward that side reads end of file. Any limit implies this.
+    pub const RETURN_ON_FIN: Self = Self(1 << 0);
+    /// The idle timeout cuts at once; without this both ends are probed first.
+    pub const CUT_WHEN_IDLE: Self = Self(1 << 1);
+
+    /// Every bit that has a name, with its name.
+    pub const ALL: [(Self, &'static str); 2] = [
+        (Self::RETURN_ON_FIN, "return-on-fin"),
+        (Self::CUT_WHEN_IDLE, "cut-when-idle"),
+    ];
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of the bits that are set, lowest first.
+    pub fn names(self) -> Vec<String> {
+        (0..u32::BITS)
+            .map(|bit| (bit, Self(1 << bit)))
+            .filter(|(_, flag)| self.contains(*flag))
+            .map(|(bit, flag)| {
+                let known = Self::ALL.iter().find(|(known, _)| *known == flag);
+                known.map_or_else(|| format!("bit-{bit}"), |(_, name)| (*name).to_string())
+            })
+            .collect()
+    }
+}
+
+impl BitOr for SpliceFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for SpliceFlags {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl FromStr for SpliceFlags {
+    type Err = String;
+
+    /// Reads the name of one bit.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((flag, _)) = Self::ALL.iter().find(|(_, name)| *name == text) {
+            return Ok(*flag);
+        }
+        text.strip_prefix("bit-")
+            .and_then(|bit| bit.parse().ok())
+            .and_then(|bit| 1u32.checked_shl(bit))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no splice-flags"))
+    }
+}
+
+impl Serialize for SpliceFlags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.names();
+        let mut list = serializer.serialize_seq(Some(names.len()))?;
+        for name in &names {
+            list.serialize_element(name)?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for SpliceFlags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut flags = Self::default();
+        for name in Vec::<String>::deserialize(deserializer)? {
+            flags |= name.parse().map_err(de::Error::custom)?;
+        }
+        Ok(flags)
     }
 }
 
@@ -407,6 +589,17 @@ pub struct Flow {
     /// Bytes of the stream carried end to end, each counted once; a FIN is not a byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// The largest segment, options and payload, that the receiver takes, if the sender may send
+    /// larger ones, which are cut then; 0 or absent if it may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mss: Option<u32>,
+    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
+    /// can be is assumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_edge: Option<u32>,
+    /// Highest TSval seen, as it arrives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsval_last: Option<u32>,
 }
 
 impl Flow {
@@ -437,6 +630,9 @@ impl Flow {
                 19 => this.ack_floor = Some(attr.u32()?),
                 20 => this.packets = Some(attr.uint()?),
                 21 => this.bytes = Some(attr.uint()?),
+                22 => this.mss = Some(attr.u32()?),
+                23 => this.window_edge = Some(attr.u32()?),
+                24 => this.tsval_last = Some(attr.u32()?),
                 _ => {}
             }
         }
@@ -510,6 +706,15 @@ impl Flow {
         if let Some(value) = self.bytes {
             out.uint(21, value);
         }
+        if let Some(value) = self.mss {
+            out.u32(22, value);
+        }
+        if let Some(value) = self.window_edge {
+            out.u32(23, value);
+        }
+        if let Some(value) = self.tsval_last {
+            out.u32(24, value);
+        }
     }
 }
 
@@ -528,8 +733,9 @@ pub struct Splice {
     /// The flow from the server to the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_client: Option<Flow>,
-    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
-    /// never. Without the attribute the default is 15 minutes.
+    /// Milliseconds without a packet in either direction after which both ends are probed, and the
+    /// splice is cut if one of them does not answer; 0 means never. Without the attribute the
+    /// default is 15 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<u64>,
     /// Where the splice stands.
@@ -550,6 +756,18 @@ pub struct Splice {
     /// Bytes that were unread in the server's socket at arming and were sent to the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved_to_client: Option<u64>,
+    /// Bytes of the client's stream, from the first that the caller has not read, that go to the
+    /// server. What comes after them is kept for the client's socket. When this many have gone,
+    /// nothing new is carried in the other direction either, unless that has a limit of its own to
+    /// reach first; and when all is acknowledged the sockets are given back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_to_server: Option<u64>,
+    /// The same for the server's stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_to_client: Option<u64>,
+    /// What it does at certain moments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<SpliceFlags>,
 }
 
 impl Splice {
@@ -569,6 +787,9 @@ impl Splice {
                 10 => this.idle = Some(attr.uint()?),
                 11 => this.moved_to_server = Some(attr.uint()?),
                 12 => this.moved_to_client = Some(attr.uint()?),
+                13 => this.limit_to_server = Some(attr.uint()?),
+                14 => this.limit_to_client = Some(attr.uint()?),
+                15 => this.flags = Some(SpliceFlags(attr.u32()?)),
                 _ => {}
             }
         }
@@ -606,6 +827,22 @@ pub struct Stats {
     /// Acknowledgements given to a local socket that was draining.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drained: Option<u64>,
+    /// Splices whose sockets were given back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returned: Option<u64>,
+    /// Packets kept, whole or in part, for a local socket, since they were beyond a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u64>,
+    /// Segments that a local socket had received out of order, and had told its peer of, that were
+    /// sent to the other side at arming.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved_out_of_order: Option<u64>,
+    /// Packets cut into segments that their receiver takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resegmented: Option<u64>,
+    /// Keep-alive probes sent to the ends of idle splices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes: Option<u64>,
     /// Packets for a cut splice that were answered with a RST.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered: Option<u64>,
@@ -655,16 +892,21 @@ impl Stats {
                 6 => this.translated = Some(attr.uint()?),
                 7 => this.held = Some(attr.uint()?),
                 8 => this.drained = Some(attr.uint()?),
-                9 => this.answered = Some(attr.uint()?),
-                10 => this.icmp_errors = Some(attr.uint()?),
-                11 => this.drop_held = Some(attr.uint()?),
-                12 => this.drop_malformed = Some(attr.uint()?),
-                13 => this.drop_ttl = Some(attr.uint()?),
-                14 => this.drop_no_route = Some(attr.uint()?),
-                15 => this.drop_too_big = Some(attr.uint()?),
-                16 => this.drop_no_memory = Some(attr.uint()?),
-                17 => this.drop_invalid_rst = Some(attr.uint()?),
-                18 => this.drop_local = Some(attr.uint()?),
+                9 => this.returned = Some(attr.uint()?),
+                10 => this.kept = Some(attr.uint()?),
+                11 => this.moved_out_of_order = Some(attr.uint()?),
+                12 => this.resegmented = Some(attr.uint()?),
+                13 => this.probes = Some(attr.uint()?),
+                14 => this.answered = Some(attr.uint()?),
+                15 => this.icmp_errors = Some(attr.uint()?),
+                16 => this.drop_held = Some(attr.uint()?),
+                17 => this.drop_malformed = Some(attr.uint()?),
+                18 => this.drop_ttl = Some(attr.uint()?),
+                19 => this.drop_no_route = Some(attr.uint()?),
+                20 => this.drop_too_big = Some(attr.uint()?),
+                21 => this.drop_no_memory = Some(attr.uint()?),
+                22 => this.drop_invalid_rst = Some(attr.uint()?),
+                23 => this.drop_local = Some(attr.uint()?),
                 _ => {}
             }
         }
@@ -707,6 +949,33 @@ impl Stats {
                 "drained",
                 "Acknowledgements given to a local socket that was draining.",
                 self.drained,
+            ),
+            (
+                "returned",
+                "Splices whose sockets were given back.",
+                self.returned,
+            ),
+            (
+                "kept",
+                "Packets kept, whole or in part, for a local socket, since they were beyond \
+                 a limit.",
+                self.kept,
+            ),
+            (
+                "moved-out-of-order",
+                "Segments that a local socket had received out of order, and had told its \
+                 peer of, that were sent to the other side at arming.",
+                self.moved_out_of_order,
+            ),
+            (
+                "resegmented",
+                "Packets cut into segments that their receiver takes.",
+                self.resegmented,
+            ),
+            (
+                "probes",
+                "Keep-alive probes sent to the ends of idle splices.",
+                self.probes,
             ),
             (
                 "answered",
@@ -854,6 +1123,18 @@ pub(crate) static FLOW: Set = Set(&[
         name: "bytes",
         nest: None,
     },
+    Field {
+        name: "mss",
+        nest: None,
+    },
+    Field {
+        name: "window-edge",
+        nest: None,
+    },
+    Field {
+        name: "tsval-last",
+        nest: None,
+    },
 ]);
 
 /// Names of the `splice` attributes, from id 1.
@@ -906,11 +1187,28 @@ pub(crate) static SPLICE: Set = Set(&[
         name: "moved-to-client",
         nest: None,
     },
+    Field {
+        name: "limit-to-server",
+        nest: None,
+    },
+    Field {
+        name: "limit-to-client",
+        nest: None,
+    },
+    Field {
+        name: "flags",
+        nest: None,
+    },
+    Field {
+        name: "mode",
+        nest: None,
+    },
 ]);
 
 /// Make a splice, from two connected sockets of the caller or from explicit numbers as splice-get
 /// prints them. With sockets, bytes not read yet are moved to the other side and the sockets are no
-/// longer usable by the caller. Answers with the splice.
+/// longer usable by the caller, unless limits or a return give them back to a caller that kept them
+/// open. Answers with the splice.
 #[derive(Debug, Default)]
 pub(crate) struct SpliceNewRequest<'a> {
     /// File descriptor, in the caller, of the connected TCP socket toward the client.
@@ -921,9 +1219,19 @@ pub(crate) struct SpliceNewRequest<'a> {
     pub(crate) to_server: Option<&'a Flow>,
     /// The flow from the server to the client.
     pub(crate) to_client: Option<&'a Flow>,
-    /// Milliseconds without a packet in either direction after which the splice is cut; 0 means
-    /// never. Without the attribute the default is 15 minutes.
+    /// Milliseconds without a packet in either direction after which both ends are probed, and the
+    /// splice is cut if one of them does not answer; 0 means never. Without the attribute the
+    /// default is 15 minutes.
     pub(crate) idle_timeout: Option<u64>,
+    /// Bytes of the client's stream, from the first that the caller has not read, that go to the
+    /// server. What comes after them is kept for the client's socket. When this many have gone,
+    /// nothing new is carried in the other direction either, unless that has a limit of its own to
+    /// reach first; and when all is acknowledged the sockets are given back.
+    pub(crate) limit_to_server: Option<u64>,
+    /// The same for the server's stream.
+    pub(crate) limit_to_client: Option<u64>,
+    /// What it does at certain moments.
+    pub(crate) flags: Option<SpliceFlags>,
 }
 
 impl Request for SpliceNewRequest<'_> {
@@ -946,6 +1254,15 @@ impl Request for SpliceNewRequest<'_> {
         }
         if let Some(value) = self.idle_timeout {
             out.uint(6, value);
+        }
+        if let Some(value) = self.limit_to_server {
+            out.uint(13, value);
+        }
+        if let Some(value) = self.limit_to_client {
+            out.uint(14, value);
+        }
+        if let Some(value) = self.flags {
+            out.u32(15, value.0);
         }
     }
 
@@ -993,12 +1310,14 @@ impl Request for SpliceGetDumpRequest {
     }
 }
 
-/// Cut a live splice at once: both ends get a RST, and the local sockets disappear. Answers with
-/// the splice as it stood.
+/// End a live splice: cut it at once, so that both ends get a RST and the local sockets disappear,
+/// or give the sockets back to whoever holds them. Answers with the splice as it stands.
 #[derive(Debug, Default)]
 pub(crate) struct SpliceDelRequest {
     /// Identity, unique in the network namespace while the module is loaded; never 0.
     pub(crate) id: Option<u64>,
+    /// How it is to end; a reset if absent.
+    pub(crate) mode: Option<DelMode>,
 }
 
 impl Request for SpliceDelRequest {
@@ -1009,6 +1328,9 @@ impl Request for SpliceDelRequest {
     fn encode(&self, out: &mut Writer) {
         if let Some(value) = self.id {
             out.uint(1, value);
+        }
+        if let Some(value) = self.mode {
+            out.u32(16, value.to_u32());
         }
     }
 

@@ -23,4 +23,6 @@ pub use attr::Malformed;
 pub use client::{Client, SpliceNew};
 pub use error::Error;
 pub use events::{Event, Events};
-pub use generated::{EndReason, FAMILY_NAME, Flow, FlowFlags, Splice, SpliceState, Stats};
+pub use generated::{
+    DelMode, EndReason, FAMILY_NAME, Flow, FlowFlags, Splice, SpliceFlags, SpliceState, Stats,
+};

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The numbers of a connection, as its local socket has them. Nothing of the kernel is in here, so that
+//! the host's tests compile it too.
+
+use crate::xlate::{key::FlowKey, seq::Seq};
+
+/// Where a connection stands (RFC 9293, section 3.3.2), as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TcpState {
+    /// Both ways open.
+    Established,
+    /// The peer has closed its way; ours is open.
+    CloseWait,
+    /// Anything else.
+    Other,
+}
+
+/// The numbers of a connection.
+#[derive(Clone, Copy)]
+pub struct Numbers {
+    /// Key of packets that arrive from the peer.
+    pub arrives: FlowKey,
+    /// Where the connection stands.
+    pub state: TcpState,
+    /// Next sequence number expected from the peer; counts its FIN.
+    pub rcv_nxt: Seq,
+    /// Next sequence number that user space will read.
+    pub copied_seq: Seq,
+    /// Oldest of our sequence numbers that the peer has not acknowledged.
+    pub snd_una: Seq,
+    /// Our sequence number after all that is queued to be sent, a FIN included.
+    pub write_seq: Seq,
+    /// Our sequence number up to which the peer lets us send.
+    pub snd_edge: Seq,
+    /// Shift of windows that the peer announces; 0 without window scaling.
+    pub wscale_in: u8,
+    /// Shift of windows that we announce; 0 without window scaling.
+    pub wscale_out: u8,
+    /// What our TSval is now.
+    pub tsval: u32,
+    /// The peer's TSval that we would echo now.
+    pub ts_recent: u32,
+    /// RFC 7323 timestamps were negotiated.
+    pub timestamps: bool,
+    /// RFC 2018 selective acknowledgement was negotiated.
+    pub sack: bool,
+    /// ECN was negotiated (RFC 3168).
+    pub ecn: bool,
+    /// Accurate ECN was negotiated (RFC 9768).
+    pub accecn: bool,
+    /// The addresses mean something on one link only, or the socket is bound to a device.
+    pub scoped: bool,
+    /// Segments are signed (RFC 2385, RFC 5925).
+    pub signed: bool,
+    /// An upper-layer protocol (kTLS, MPTCP) or a sockmap is attached.
+    pub ulp: bool,
+    /// Urgent data is pending.
+    pub urgent: bool,
+    /// Our timestamps tick in microseconds.
+    pub usec: bool,
+    /// The socket has an error, or its owner has closed it.
+    pub dead: bool,
+}
+
+impl Numbers {
+    /// Bytes that user space has not read; the peer's FIN is not a byte.
+    pub fn unread(&self) -> u32 {
+        let fin = u32::from(self.state == TcpState::CloseWait);
+        self.rcv_nxt.distance(self.copied_seq).saturating_sub(fin)
+    }
+
+    /// Whether all that was sent is acknowledged.
+    pub fn drained(&self) -> bool {
+        self.snd_una == self.write_seq
+    }
+}
