@@ -10,7 +10,7 @@
 //! The packet is rewritten in [`crate::xlate::edit`].
 
 use crate::{
-    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING},
+    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING, FLOORED, FROZEN, KEPT, LIMITED},
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,
@@ -19,7 +19,7 @@ use crate::{
     splice::{Hold, Phase, Reason, Splice},
     stats::Stat,
     xlate::{
-        build::build_drain_ack,
+        build::{build_drain_ack, recut},
         checksum,
         edit::{ChecksumField, Edit},
         icmp,
@@ -29,7 +29,7 @@ use crate::{
         tcp::{self, Flags, Segment},
     },
 };
-use kernel::sync::rcu;
+use kernel::{prelude::*, sync::rcu};
 
 impl Filter for Ns {
     #[inline]
@@ -46,6 +46,9 @@ impl Filter for Ns {
 
 /// A TCP header without options.
 const TCP_HEADER: usize = 20;
+
+/// Timestamps, padded.
+const STAMPS: usize = 12;
 
 /// An IP header without options.
 const fn ip_header(family: Family) -> usize {
@@ -106,7 +109,7 @@ fn pre_routing(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard
     let direction = flow.direction();
     match splice.phase() {
         Phase::Live => carry(ns, splice, direction, packet, &ip),
-        Phase::Arming => match splice.hold(packet) {
+        Phase::Arming | Phase::Settling => match splice.hold(packet) {
             Hold::Kept => {
                 ns.count(Stat::Held);
                 Verdict::Stolen
@@ -116,7 +119,7 @@ fn pre_routing(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard
             Hold::Aborted(packet) => Verdict::Accept(packet),
         },
         Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip),
-        Phase::Aborted => Verdict::Accept(packet),
+        Phase::Returned | Phase::Aborted => Verdict::Accept(packet),
     }
 }
 
@@ -247,7 +250,7 @@ fn carry(
     let Some((terms, reverse_terms)) = splice.terms(direction) else {
         return drop_packet(ns, packet, Stat::DropHeld);
     };
-    let Some(seg) = parse_segment(&mut packet, ip) else {
+    let Some(mut seg) = parse_segment(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
     if packet.is_lro() {
@@ -262,15 +265,34 @@ fn carry(
             return drop_packet(ns, packet, Stat::DropInvalidRst);
         }
     }
+    let limited = flow.has(LIMITED | FROZEN) || reverse.has(LIMITED | FROZEN);
+    let stops = seg.flags.contains(Flags::FIN) && splice.is_to_return();
+    if (limited || stops) && rst != Rst::Exact {
+        match within_limit(ns, splice, direction, packet, &seg) {
+            Ok(within) => (packet, seg) = within,
+            Err(verdict) => {
+                splice.look_if_settled();
+                return verdict;
+            }
+        }
+    }
     let mut ack_floor = None;
-    if flow.has(DRAINING) {
+    if flow.has(DRAINING | FLOORED) {
         // Nobody has looked at the checksum of a packet that would have been forwarded, and this
         // one is believed.
         if !packet.checksum_ok(ip.family, ip.header_len) {
             return drop_packet(ns, packet, Stat::DropMalformed);
         }
         ack_floor = Some(terms.ack_floor);
-        drain(ns, splice, direction, terms, &mut packet, &seg);
+        if flow.has(DRAINING) {
+            drain(ns, splice, direction, terms, &mut packet, &seg);
+        }
+    }
+    if terms.mss != 0 {
+        packet = match segment(ns, terms.mss, packet, &seg) {
+            Ok(packet) => packet,
+            Err(verdict) => return verdict,
+        };
     }
 
     let field = if packet.checksum_is_partial() {
@@ -297,6 +319,11 @@ fn carry(
         ns.count(Stat::DropNoMemory);
         return Verdict::Stolen;
     };
+    let tsval = terms
+        .edit
+        .timestamps
+        .then(|| seg.timestamps(headers).map(|(tsval, _)| tsval))
+        .flatten();
     let edited = if flow.has(ECHOING) || reverse.has(ECHOING) {
         echo(flow, reverse, terms, headers, &seg).apply(headers, &seg, field, ack_floor)
     } else {
@@ -306,7 +333,7 @@ fn carry(
         ns.count(Stat::DropMalformed);
         return Verdict::Stolen;
     }
-    let seen = flow::note(&seg, flow, terms, reverse, reverse_terms);
+    let seen = flow::note(&seg, tsval, flow, terms, reverse, reverse_terms);
     packet.output(ns.net);
     ns.count(Stat::Translated);
 
@@ -314,8 +341,115 @@ fn carry(
         splice.end_by_rst(direction);
     } else if seen == Seen::Closed {
         splice.end(Reason::Fin);
+    } else if limited || stops {
+        splice.look_if_settled();
     }
     Verdict::Stolen
+}
+
+/// Takes off a packet what lies beyond the limit of its flow, and keeps it for the local socket toward its
+/// sender. What is left is carried, if it says anything.
+#[cold]
+fn within_limit(
+    ns: &Ns,
+    splice: &Splice,
+    direction: Direction,
+    mut packet: Packet,
+    seg: &Segment,
+) -> Result<(Packet, Segment), Verdict> {
+    let (flow, reverse) = (splice.flow(direction), splice.flow(direction.reverse()));
+    let Some((terms, reverse_terms)) = splice.terms(direction) else {
+        return Err(drop_packet(ns, packet, Stat::DropHeld));
+    };
+    let fin = seg.flags.contains(Flags::FIN);
+    let beyond = flow.has(LIMITED | FROZEN) && seg.seq_end().after(flow.limit());
+    let late = flow.has(LIMITED | FROZEN) && seg.seq.after(flow.limit());
+    if seg.flags.intersects(Flags::RST.union(Flags::SYN)) || !(fin || beyond || late) {
+        return Ok((packet, *seg));
+    }
+    // What is believed, or summed anew, must be right.
+    if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
+        return Err(drop_packet(ns, packet, Stat::DropMalformed));
+    }
+    if !flow::is_believable(seg, reverse, reverse_terms) {
+        packet.consume();
+        return Err(Verdict::Stolen);
+    }
+    if fin {
+        let end = seg.seq.add(seg.payload_len);
+        if end.at_or_after(flow.seq_next()) {
+            flow.limit_to(end);
+        }
+        flow.mark(LIMITED, 0);
+    }
+    let limit = flow.limit();
+    if seg.seq_len() > 0 && seg.seq_end().after(limit) {
+        flow.mark(KEPT, 0);
+        match packet.copy() {
+            Some(copy) => splice.keep(copy),
+            None => ns.count(Stat::DropNoMemory),
+        }
+    }
+    let (seq, payload) = if seg.seq.after(limit) {
+        (limit, 0)
+    } else {
+        (seg.seq, limit.distance(seg.seq).min(seg.payload_len))
+    };
+    let headers_len = seg.headers_len();
+    let options = seg.tcp_len.saturating_sub(TCP_HEADER);
+    let stamps = if terms.edit.timestamps { STAMPS } else { 0 };
+    // The same acknowledgement twice would look as if something had been lost.
+    let news = payload > 0
+        || options > stamps
+        || seg.seq_len() == 0
+        || seg.ack.after(flow.ack_last())
+        || flow::window_end(seg, terms).after(flow.edge());
+    if !news {
+        packet.consume();
+        return Err(Verdict::Stolen);
+    }
+    let flags = if seg.seq_end().after(limit) {
+        seg.flags.difference(Flags::FIN)
+    } else {
+        seg.flags
+    };
+    let len = headers_len.saturating_add(payload as usize);
+    let cut = packet
+        .cut(len, seg.ip.header_len, headers_len)
+        .and_then(|headers| recut(headers, seg, payload as usize, seq, flags));
+    if cut.is_none() {
+        return Err(drop_packet(ns, packet, Stat::DropNoMemory));
+    }
+    let seg = Segment {
+        seq,
+        flags,
+        payload_len: payload,
+        ..*seg
+    };
+    Ok((packet, seg))
+}
+
+/// Has a packet leave in segments that its receiver takes, when it would not.
+#[cold]
+fn segment(ns: &Ns, mss: u16, mut packet: Packet, seg: &Segment) -> Result<Packet, Verdict> {
+    let headers_len = seg.headers_len();
+    let options = seg.tcp_len.saturating_sub(TCP_HEADER);
+    let room = usize::from(mss).saturating_sub(options);
+    if packet.segment_len(headers_len) <= room {
+        return Ok(packet);
+    }
+    if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
+        return Err(drop_packet(ns, packet, Stat::DropMalformed));
+    }
+    let cut = u16::try_from(room)
+        .ok()
+        .and_then(|room| packet.segment(seg.ip.family, room, seg.ip.header_len, headers_len))
+        .and_then(|headers| recut(headers, seg, seg.payload_len as usize, seg.seq, seg.flags));
+    if cut.is_none() {
+        return Err(drop_packet(ns, packet, Stat::DropNoMemory));
+    }
+    ns.count(Stat::Resegmented);
+    Ok(packet)
 }
 
 /// The edit for a packet while one end may still echo the timestamps of a local socket.
@@ -366,7 +500,11 @@ fn drain(
     packet: &mut Packet,
     seg: &Segment,
 ) {
-    if !seg.flags.contains(Flags::ACK) || seg.flags.intersects(Flags::SYN.union(Flags::RST)) {
+    if !seg.flags.contains(Flags::ACK)
+        || seg.flags.intersects(Flags::SYN.union(Flags::RST))
+        // Of our own making.
+        || packet.is_own()
+    {
         return;
     }
     let len = seg.headers_len();
@@ -414,9 +552,9 @@ fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) 
         return Verdict::Accept(packet);
     };
     match splice.phase() {
-        Phase::Arming | Phase::Aborted => Verdict::Accept(packet),
-        Phase::Live if is_own(splice, flow, &seg) => Verdict::Accept(packet),
-        Phase::Live => drop_packet(ns, packet, Stat::DropLocal),
+        Phase::Arming | Phase::Returned | Phase::Aborted => Verdict::Accept(packet),
+        Phase::Live | Phase::Settling if is_own(splice, flow, &seg) => Verdict::Accept(packet),
+        Phase::Live | Phase::Settling => drop_packet(ns, packet, Stat::DropLocal),
         Phase::Tombstone | Phase::Cut if seg.flags.contains(Flags::SYN) => {
             splice.replace();
             Verdict::Accept(packet)

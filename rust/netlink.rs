@@ -11,11 +11,11 @@ use crate::{
         socket::TcpSocket,
     },
     netlink_gen::{
-        self as gen, splice_attr, EndReason, FlowAttrs, FlowPut, Handler, SpliceAttrs, SplicePut,
-        SpliceState, StatsPut,
+        self as gen, splice_attr, DelMode, EndReason, FlowAttrs, FlowPut, Handler, SpliceAttrs,
+        SplicePut, SpliceState, StatsPut,
     },
     pernet::Ns,
-    splice::{self, Phase, Reason, Refusal, Row, Splice},
+    splice::{self, NoReturn, Phase, Reason, Refusal, Row, Splice, Wishes},
     stats::Stat,
     xlate::{edit::Edit, key::FlowKey, seq::Seq},
 };
@@ -80,16 +80,9 @@ impl Handler for Handlers {
 
     fn splice_del(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result {
         let splice = find(req, &attrs)?;
-        if !splice.cut(Reason::Deleted) {
-            return Err(req.refuse_attr(
-                if splice.is_tombstone() { ENOENT } else { EBUSY },
-                splice_attr::ID,
-                if splice.is_tombstone() {
-                    fmt!("this splice has ended already")
-                } else {
-                    fmt!("this splice is still being armed; try again")
-                },
-            ));
+        match attrs.mode().unwrap_or(DelMode::Reset) {
+            DelMode::Reset => cut(req, &splice)?,
+            DelMode::Return => splice.stop().map_err(|why| refuse_return(req, why))?,
         }
         req.reply(|put| put_splice(put, &splice))
     }
@@ -97,6 +90,49 @@ impl Handler for Handlers {
     fn stats_get(req: &Request<'_>) -> Result {
         let ns = Ns::of(req.net())?;
         req.reply(|put| put_stats(put, &ns))
+    }
+}
+
+fn cut(req: &Request<'_>, splice: &Splice) -> Result {
+    if splice.cut(Reason::Deleted) {
+        return Ok(());
+    }
+    Err(if splice.is_tombstone() {
+        req.refuse_attr(
+            ENOENT,
+            splice_attr::ID,
+            fmt!("this splice has ended already"),
+        )
+    } else {
+        req.refuse_attr(
+            EBUSY,
+            splice_attr::ID,
+            fmt!("this splice is still being armed; try again"),
+        )
+    })
+}
+
+fn refuse_return(req: &Request<'_>, why: NoReturn) -> Error {
+    match why {
+        NoReturn::Ended => req.refuse_attr(
+            ENOENT,
+            splice_attr::ID,
+            fmt!("this splice has ended already"),
+        ),
+        NoReturn::Busy => req.refuse_attr(
+            EBUSY,
+            splice_attr::ID,
+            fmt!("this splice is being armed or returned; try again"),
+        ),
+        NoReturn::NoSockets => req.refuse(
+            EOPNOTSUPP,
+            fmt!("nobody here holds the sockets of this splice; reset it instead"),
+        ),
+        NoReturn::HalfClosed => req.refuse(
+            EOPNOTSUPP,
+            fmt!("a FIN has been carried already; let it end, or reset it"),
+        ),
+        NoReturn::Failed(e) => req.refuse(e, fmt!("the sockets could not be given back")),
     }
 }
 
@@ -137,8 +173,19 @@ fn arm(
     let client = socket(client, splice_attr::CLIENT_FD)?;
     let server = socket(server, splice_attr::SERVER_FD)?;
     let module = this_module::<crate::LocalModule>();
-    splice::arm(ns, client, server, attrs.idle_timeout(), module)
+    splice::arm(ns, client, server, &read_wishes(attrs), module)
         .map_err(|refusal| refuse(req, refusal))
+}
+
+fn read_wishes(attrs: &SpliceAttrs<'_>) -> Wishes {
+    let flags = attrs.flags().unwrap_or(0);
+    Wishes {
+        idle_timeout: attrs.idle_timeout(),
+        limit_to_server: attrs.limit_to_server(),
+        limit_to_client: attrs.limit_to_client(),
+        return_on_fin: flags & gen::splice_flags::RETURN_ON_FIN != 0,
+        cut_when_idle: flags & gen::splice_flags::CUT_WHEN_IDLE != 0,
+    }
 }
 
 fn refuse(req: &Request<'_>, refusal: Refusal) -> Error {
@@ -158,7 +205,7 @@ fn restore(req: &Request<'_>, ns: &Arc<Ns>, attrs: &SpliceAttrs<'_>) -> Result<A
     };
     let to_server = row(&to_server, "to-server")?;
     let to_client = row(&to_client, "to-client")?;
-    splice::restore(ns, &to_server, &to_client, attrs.idle_timeout())
+    splice::restore(ns, &to_server, &to_client, &read_wishes(attrs))
         .map_err(|refusal| refuse(req, refusal))
 }
 
@@ -208,6 +255,12 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
     }
     let wscale = |scale: Option<u32>, name| u8::try_from(scale.ok_or(name)?).map_err(|_| name);
     let wscale_in = wscale(flow.wscale_in(), "wscale-in")?;
+    let mss = u16::try_from(flow.mss().unwrap_or(0)).map_err(|_| "mss")?;
+    let edge = flow.window_edge().map_or(
+        // As wide as the field can say; the next acknowledgement says it right.
+        ack_last.add(u32::from(u16::MAX) << wscale_in.min(14)),
+        Seq,
+    );
     Ok(Row {
         key,
         terms: Terms {
@@ -229,11 +282,13 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
                 .ack_floor()
                 .unwrap_or(ack_last.0.wrapping_add(ack_delta))),
             tsecr_floor: 0,
+            mss,
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
         ack_last,
-        // As wide as the field can say; the next acknowledgement says it right.
-        edge: ack_last.add(u32::from(u16::MAX) << wscale_in.min(14)),
+        edge,
+        tsval_last: flow.tsval_last().unwrap_or(0),
+        limit: None,
         marks,
         bytes: flow.bytes().unwrap_or(0),
     })
@@ -288,14 +343,24 @@ fn put_flow(put: &mut FlowPut<'_, '_>, flow: &flow::Entry, terms: &Terms) -> Res
     put.ack_floor(terms.ack_floor.0)?;
     let carried = flow.carried();
     put.packets(carried.packets)?;
-    put.bytes(carried.bytes)
+    put.bytes(carried.bytes)?;
+    if terms.mss != 0 {
+        put.mss(terms.mss.into())?;
+    }
+    put.window_edge(flow.edge().0)?;
+    if edit.timestamps {
+        put.tsval_last(flow.tsval_last())?;
+    }
+    Ok(())
 }
 
 fn state(splice: &Splice) -> SpliceState {
     let has = |mark| splice.to_server().has(mark) || splice.to_client().has(mark);
     match splice.phase() {
         Phase::Arming | Phase::Aborted => SpliceState::Arming,
-        Phase::Tombstone | Phase::Cut => SpliceState::Tombstone,
+        Phase::Tombstone | Phase::Cut | Phase::Returned => SpliceState::Tombstone,
+        Phase::Settling => SpliceState::Returning,
+        Phase::Live if splice.is_returning() => SpliceState::Returning,
         Phase::Live if has(DRAINING) => SpliceState::Draining,
         Phase::Live if has(FIN_SEEN) => SpliceState::Closing,
         Phase::Live => SpliceState::Established,
@@ -311,6 +376,7 @@ fn reason(splice: &Splice) -> EndReason {
         Reason::Deleted => EndReason::Deleted,
         Reason::Idle => EndReason::Idle,
         Reason::Undeliverable => EndReason::Undeliverable,
+        Reason::Returned => EndReason::Returned,
     }
 }
 
@@ -322,6 +388,21 @@ fn put_splice(put: &mut Put<'_>, splice: &Splice) -> Result {
         put.to_client(|put| put_flow(put, splice.to_client(), to_client))?;
     }
     put.idle_timeout(splice.idle_timeout())?;
+    let wishes = splice.wishes();
+    if let Some(limit) = wishes.limit_to_server {
+        put.limit_to_server(limit)?;
+    }
+    if let Some(limit) = wishes.limit_to_client {
+        put.limit_to_client(limit)?;
+    }
+    let mut flags = 0;
+    if wishes.return_on_fin {
+        flags |= gen::splice_flags::RETURN_ON_FIN;
+    }
+    if wishes.cut_when_idle {
+        flags |= gen::splice_flags::CUT_WHEN_IDLE;
+    }
+    put.flags(flags)?;
     put.state(state(splice))?;
     put.reason(reason(splice))?;
     put.age(splice.age())?;
@@ -341,6 +422,11 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
     put.translated(ns.counted(Stat::Translated))?;
     put.held(ns.counted(Stat::Held))?;
     put.drained(ns.counted(Stat::Drained))?;
+    put.returned(ns.counted(Stat::Returned))?;
+    put.kept(ns.counted(Stat::Kept))?;
+    put.moved_out_of_order(ns.counted(Stat::MovedOutOfOrder))?;
+    put.resegmented(ns.counted(Stat::Resegmented))?;
+    put.probes(ns.counted(Stat::Probes))?;
     put.answered(ns.counted(Stat::Answered))?;
     put.icmp_errors(ns.counted(Stat::IcmpErrors))?;
     put.drop_held(ns.counted(Stat::DropHeld))?;

@@ -17,6 +17,16 @@ pub enum Stat {
     Held,
     /// Acknowledgements given to a draining socket.
     Drained,
+    /// Splices whose sockets were given back.
+    Returned,
+    /// Packets kept for a local socket.
+    Kept,
+    /// Segments that a local socket had out of order, sent on at arming.
+    MovedOutOfOrder,
+    /// Packets cut into smaller segments.
+    Resegmented,
+    /// Keep-alive probes sent.
+    Probes,
     /// Packets answered with a RST.
     Answered,
     /// ICMP errors translated.

@@ -22,6 +22,9 @@ pub struct Terms {
     pub ack_floor: Seq,
     /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets.
     pub tsecr_floor: u32,
+    /// The largest segment that the receiver takes, in bytes of options and payload, if the sender
+    /// may send larger ones; 0 if it may not.
+    pub mss: u16,
 }
 
 /// Where a flow stands when its splice goes live; numbers as they arrive.
@@ -40,7 +43,9 @@ pub struct Start {
     /// Bytes carried already, by another host; may be more than the numbers show, which turn over
     /// every 4 GiB.
     pub bytes: u64,
-    /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`FIN_ACKED`].
+    /// Bytes from `seq_origin` on that are carried; no more, if it is said.
+    pub limit: Option<u64>,
+    /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`FIN_ACKED`], [`LIMITED`], [`FLOORED`].
     pub marks: u32,
 }
 
@@ -66,7 +71,7 @@ pub struct Flow {
     edge: Atomic<u32>,
     /// When a packet was last seen; jiffies.
     last_use: Atomic<u32>,
-    /// Highest TSval seen, as it arrives; kept up as long as the reverse flow is [`ECHOING`].
+    /// Highest TSval seen, as it arrives.
     tsval_last: Atomic<u32>,
     /// TSecr seen last that echoed the local socket, as it arrives; while [`ECHOING`].
     echo_last: Atomic<u32>,
@@ -75,6 +80,8 @@ pub struct Flow {
     top: Atomic<u64>,
     /// What `top` was before the first byte.
     bottom: Atomic<u64>,
+    /// Where `top` stops, if [`LIMITED`].
+    limit: Atomic<u64>,
     packets: Atomic<u64>,
 }
 
@@ -86,6 +93,16 @@ pub const FIN_SEEN: u32 = 1 << 1;
 pub const FIN_ACKED: u32 = 1 << 2;
 /// The sender still echoes timestamps of the local socket toward it, which the receiver never sent.
 pub const ECHOING: u32 = 1 << 3;
+
+/// No more than a limit is carried.
+pub const LIMITED: u32 = 1 << 4;
+/// Nothing new is carried.
+pub const FROZEN: u32 = 1 << 5;
+/// The receiver was told of more than the sender will ever acknowledge: acknowledgements are raised
+/// to the floor for good.
+pub const FLOORED: u32 = 1 << 6;
+/// Something was kept for the local socket toward the sender.
+pub const KEPT: u32 = 1 << 7;
 
 impl Flow {
     /// A flow that has carried nothing, and whose numbers are not known.
@@ -100,6 +117,7 @@ impl Flow {
             echo_last: Atomic::new(0),
             top: Atomic::new(0),
             bottom: Atomic::new(0),
+            limit: Atomic::new(u64::MAX),
             packets: Atomic::new(0),
         }
     }
@@ -119,6 +137,7 @@ impl Flow {
             edge,
             tsval_last,
             bytes,
+            limit,
             marks,
         } = *at;
         // Room below, so that no difference is negative.
@@ -128,6 +147,9 @@ impl Flow {
         self.bottom.store(bottom, Relaxed);
         self.top
             .store(bottom.wrapping_add(near).wrapping_add(turns << 32), Relaxed);
+        if let Some(limit) = limit {
+            self.limit.store(bottom.saturating_add(limit), Relaxed);
+        }
         self.ack_last.store(ack_last.0, Relaxed);
         self.edge.store(edge.0, Relaxed);
         self.tsval_last.store(tsval_last, Relaxed);
@@ -161,6 +183,29 @@ impl Flow {
     /// Jiffies since the last packet.
     pub fn idle(&self) -> u32 {
         now().wrapping_sub(self.last_use.load(Relaxed))
+    }
+
+    /// Sequence number, as it arrives, from which on nothing is carried; while [`LIMITED`] or
+    /// [`FROZEN`].
+    pub fn limit(&self) -> Seq {
+        if self.has(FROZEN) {
+            return self.seq_next();
+        }
+        Seq(self.limit.load(Relaxed) as u32)
+    }
+
+    /// The stream ends at `end`, which is at or after what was carried: nothing after it is.
+    pub fn limit_to(&self, end: Seq) {
+        let top = self.top.load(Relaxed);
+        let end = top.wrapping_add(u64::from(end.distance(Seq(top as u32))));
+        if end < self.limit.load(Relaxed) {
+            self.limit.store(end, Relaxed);
+        }
+    }
+
+    /// Whether all that may be carried has been.
+    pub fn is_exhausted(&self) -> bool {
+        self.has(FROZEN) || self.has(LIMITED) && self.top.load(Relaxed) >= self.limit.load(Relaxed)
     }
 
     /// Sequence number, as it arrives, after the highest byte or FIN seen.

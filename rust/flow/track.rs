@@ -63,26 +63,51 @@ pub fn judge_rst(seg: &Segment, flow: &Flow, expected: Seq) -> Rst {
     }
 }
 
-/// Notes a packet of `flow` that is being carried.
+/// Whether what a segment of `flow` ends with may have been sent: it is not far beyond the window that
+/// the receiver has opened.
+#[inline]
+pub fn is_believable(seg: &Segment, reverse: &Flow, reverse_terms: &Terms) -> bool {
+    let edge = reverse
+        .edge()
+        .add(reverse_terms.edit.ack_delta)
+        .add(OVERRUN);
+    !seg.seq_end().after(edge)
+}
+
+/// Where the window ends that a segment opens, in the numbers of its acknowledgement.
+#[inline]
+pub fn window_end(seg: &Segment, terms: &Terms) -> Seq {
+    seg.ack
+        .add(u32::from(seg.window) << terms.edit.wscale_in.min(14))
+}
+
+/// Whether the receiver of `flow` has acknowledged all that was carried.
+pub fn is_acked(flow: &Flow, reverse: &Flow, reverse_terms: &Terms) -> bool {
+    reverse
+        .ack_last()
+        .add(reverse_terms.edit.ack_delta)
+        .at_or_after(flow.seq_next())
+}
+
+/// Notes a packet of `flow` that is being carried; `tsval` is as it arrived.
 ///
 /// What lies far beyond the window that its receiver has opened, or acknowledges such, is carried,
 /// since the end hosts know best, and not believed: somebody else may have made it up.
 #[inline]
 pub fn note(
     seg: &Segment,
+    tsval: Option<u32>,
     flow: &Flow,
     terms: &Terms,
     reverse: &Flow,
     reverse_terms: &Terms,
 ) -> Seen {
     flow.count();
-    let end = seg.seq_end();
-    let edge = reverse
-        .edge()
-        .add(reverse_terms.edit.ack_delta)
-        .add(OVERRUN);
-    if !end.after(edge) {
-        flow.advance(end);
+    if is_believable(seg, reverse, reverse_terms) {
+        flow.advance(seg.seq_end());
+        if let Some(tsval) = tsval {
+            flow.note_tsval(tsval);
+        }
         if seg.flags.contains(Flags::FIN) && !flow.has(FIN_SEEN) {
             flow.mark(FIN_SEEN, 0);
         }
@@ -90,8 +115,7 @@ pub fn note(
     if !seg.flags.contains(Flags::ACK) || seg.ack.after(flow.edge().add(OVERRUN)) {
         return Seen::Open;
     }
-    let window = u32::from(seg.window) << terms.edit.wscale_in.min(14);
-    flow.note_ack(seg.ack, seg.ack.add(window));
+    flow.note_ack(seg.ack, window_end(seg, terms));
     if flow.has(DRAINING) && seg.ack.at_or_after(terms.ack_origin) {
         flow.mark(0, DRAINING);
     }
@@ -149,6 +173,7 @@ mod tests {
                 ack_origin: Seq(9000),
                 ack_floor: SERVER,
                 tsecr_floor: 0,
+                mss: 0,
             },
             Direction::ToClient => Terms {
                 edit: to_server.reverse(&arrives),
@@ -156,6 +181,7 @@ mod tests {
                 ack_origin: Seq(1000),
                 ack_floor: CLIENT,
                 tsecr_floor: 0,
+                mss: 0,
             },
         }
     }
@@ -168,6 +194,7 @@ mod tests {
             edge: ack_last.add(1000),
             tsval_last: 0,
             bytes: 0,
+            limit: None,
             marks: 0,
         }
     }
@@ -210,8 +237,8 @@ mod tests {
         let (flow, reverse) = flows();
         let (terms, back) = (terms(Direction::ToServer), terms(Direction::ToClient));
         let data = segment(Flags::ACK, CLIENT, Seq(9000), 100);
-        note(&data, &flow, &terms, &reverse, &back);
-        note(&data, &flow, &terms, &reverse, &back);
+        note(&data, None, &flow, &terms, &reverse, &back);
+        note(&data, None, &flow, &terms, &reverse, &back);
         assert_eq!(flow.carried().bytes, 100);
         assert_eq!(flow.carried().packets, 2);
         assert_eq!(flow.seq_next(), Seq(84));
@@ -220,7 +247,7 @@ mod tests {
         for _ in 0..5 {
             reverse.note_ack(ack, ack.add(1 << 30));
             let data = segment(Flags::ACK, seq, Seq(9000), 1 << 30);
-            note(&data, &flow, &terms, &reverse, &back);
+            note(&data, None, &flow, &terms, &reverse, &back);
             (seq, ack) = (seq.add(1 << 30), ack.add(1 << 30));
         }
         assert_eq!(flow.carried().bytes, 100 + (5 << 30));
@@ -232,12 +259,12 @@ mod tests {
         let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
         // The server has opened 1000 bytes.
         let far = segment(FIN_ACK, CLIENT.add(1000 + OVERRUN), Seq(9000), 10);
-        note(&far, &a, &ta, &b, &tb);
+        note(&far, None, &a, &ta, &b, &tb);
         assert_eq!(a.seq_next(), CLIENT);
         assert!(!a.has(FIN_SEEN));
         // The client has opened some thousand bytes, and cannot have got that much.
         let ack = Seq(30_000).add(OVERRUN);
-        note(&segment(Flags::ACK, CLIENT, ack, 0), &a, &ta, &b, &tb);
+        note(&segment(Flags::ACK, CLIENT, ack, 0), None, &a, &ta, &b, &tb);
         assert_eq!(a.ack_last(), Seq(9000));
         assert_eq!(a.carried().packets, 2);
     }
@@ -260,9 +287,10 @@ mod tests {
     fn two_fins_acknowledged_close() {
         let (a, b) = flows();
         let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
-        let up = |flags, ack| note(&segment(flags, CLIENT, Seq(ack), 0), &a, &ta, &b, &tb);
-        let down =
-            |flags, seq: Seq, ack, len| note(&segment(flags, seq, Seq(ack), len), &b, &tb, &a, &ta);
+        let up = |flags, ack| note(&segment(flags, CLIENT, Seq(ack), 0), None, &a, &ta, &b, &tb);
+        let down = |flags, seq: Seq, ack, len| {
+            note(&segment(flags, seq, Seq(ack), len), None, &b, &tb, &a, &ta)
+        };
         // The server closes, the client acknowledges, and closes a while after.
         assert_eq!(down(FIN_ACK, SERVER, 1000, 10), Seen::Open);
         assert!(b.has(FIN_SEEN));
@@ -285,13 +313,27 @@ mod tests {
             marks: DRAINING,
             ..start(CLIENT, Seq(8000))
         });
-        note(&segment(Flags::ACK, CLIENT, Seq(8999), 0), &a, &ta, &b, &tb);
+        note(
+            &segment(Flags::ACK, CLIENT, Seq(8999), 0),
+            None,
+            &a,
+            &ta,
+            &b,
+            &tb,
+        );
         assert!(a.has(DRAINING));
         // Nobody can have got this.
         let far = segment(Flags::ACK, CLIENT, Seq(30_000).add(OVERRUN), 0);
-        note(&far, &a, &ta, &b, &tb);
+        note(&far, None, &a, &ta, &b, &tb);
         assert!(a.has(DRAINING));
-        note(&segment(Flags::ACK, CLIENT, Seq(9000), 0), &a, &ta, &b, &tb);
+        note(
+            &segment(Flags::ACK, CLIENT, Seq(9000), 0),
+            None,
+            &a,
+            &ta,
+            &b,
+            &tb,
+        );
         assert!(!a.has(DRAINING));
     }
 
@@ -301,12 +343,20 @@ mod tests {
         let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
         note(
             &segment(Flags::ACK, CLIENT, Seq(9000), 50),
+            None,
             &a,
             &ta,
             &b,
             &tb,
         );
-        note(&segment(Flags::ACK, SERVER, Seq(1020), 0), &b, &tb, &a, &ta);
+        note(
+            &segment(Flags::ACK, SERVER, Seq(1020), 0),
+            None,
+            &b,
+            &tb,
+            &a,
+            &ta,
+        );
         let expects = expected(&ta, &b, &tb);
         assert_eq!(expects, CLIENT.add(20));
         let rst = |seq: Seq| judge_rst(&segment(Flags::RST, seq, Seq(0), 0), &a, expects);

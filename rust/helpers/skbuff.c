@@ -4,6 +4,7 @@
 #include <net/dst.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
+#include <net/tcp.h>
 #include <net/netfilter/nf_conntrack.h>
 
 void *tcp_splice_skb_pull(struct sk_buff *skb, unsigned int len)
@@ -79,6 +80,72 @@ void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like)
 	skb_set_transport_header(skb, sizeof(struct ipv6hdr));
 	IP6CB(skb)->nhoff = offsetof(struct ipv6hdr, nexthdr);
 	IP6CB(skb)->flags &= ~IP6SKB_JUMBOGRAM;
+}
+
+struct sk_buff *tcp_splice_skb_copy(struct sk_buff *skb)
+{
+	return pskb_copy(skb, GFP_ATOMIC);
+}
+
+bool tcp_splice_skb_is_own(const struct sk_buff *skb)
+{
+	return !skb->dev;
+}
+
+/* From here on whoever sends the packet sums it. */
+static void *tcp_splice_skb_partial_from(struct sk_buff *skb, unsigned int ip_header)
+{
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	skb->csum_start = skb_headroom(skb) + ip_header;
+	skb->csum_offset = offsetof(struct tcphdr, check);
+	return skb->data;
+}
+
+void *tcp_splice_skb_cut(struct sk_buff *skb, unsigned int len, unsigned int ip_header,
+			 unsigned int headers)
+{
+	struct skb_shared_info *info;
+
+	/* The headers first, so that cutting leaves them be; and nobody else's segments. */
+	if (!pskb_may_pull(skb, headers) || skb_unclone(skb, GFP_ATOMIC) || ___pskb_trim(skb, len))
+		return NULL;
+	info = skb_shinfo(skb);
+	if (skb_is_gso(skb) && len - headers <= info->gso_size)
+		skb_gso_reset(skb);
+	else if (skb_is_gso(skb))
+		info->gso_segs = DIV_ROUND_UP(len - headers, info->gso_size);
+	return tcp_splice_skb_partial_from(skb, ip_header);
+}
+
+void *tcp_splice_skb_segment(struct sk_buff *skb, u8 family, unsigned int mss,
+			     unsigned int ip_header, unsigned int headers)
+{
+	struct skb_shared_info *info;
+
+	if (!pskb_may_pull(skb, headers) || skb_unclone(skb, GFP_ATOMIC))
+		return NULL;
+	/* A list of packets is segmented as it is listed. */
+	if (skb_shinfo(skb)->gso_type & SKB_GSO_FRAGLIST && __skb_linearize(skb))
+		return NULL;
+	info = skb_shinfo(skb);
+	info->gso_size = mss;
+	info->gso_segs = DIV_ROUND_UP(skb->len - headers, mss);
+	info->gso_type &= ~SKB_GSO_FRAGLIST;
+	/* Boundaries within the packet are not those of its segments: nobody may rely on them. */
+	info->gso_type |= SKB_GSO_DODGY | (family == 4 ? SKB_GSO_TCPV4 : SKB_GSO_TCPV6);
+	return tcp_splice_skb_partial_from(skb, ip_header);
+}
+
+unsigned int tcp_splice_skb_segment_len(const struct sk_buff *skb, unsigned int headers)
+{
+	if (skb_is_gso(skb))
+		return skb_shinfo(skb)->gso_size;
+	return skb->len > headers ? skb->len - headers : 0;
+}
+
+unsigned int tcp_splice_skb_truesize(const struct sk_buff *skb)
+{
+	return skb->truesize;
 }
 
 void tcp_splice_skb_free(struct sk_buff *skb)

@@ -89,6 +89,9 @@ void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
 	leg->snd_wnd = tp->snd_wnd;
 	leg->ts_recent = tp->rx_opt.ts_recent;
 	leg->tsval = tcp_clock_ts(tp->tcp_usec_ts) + tp->tsoffset;
+	leg->tsecr = tp->rx_opt.rcv_tsecr;
+	leg->peer_mss = tp->rx_opt.mss_clamp;
+	leg->our_mss = tp->advmss;
 	if (tp->rx_opt.tstamp_ok)
 		leg->flags |= TCP_SPLICE_LEG_TIMESTAMPS;
 	if (tcp_is_sack(tp))
@@ -146,14 +149,140 @@ void tcp_splice_send_fin(struct sock *sk)
 	sk->sk_prot->shutdown(sk, SEND_SHUTDOWN);
 }
 
-void tcp_splice_dormant(struct sock *sk)
+#define TCP_SPLICE_RESTORE_KEEPOPEN	BIT(8)
+
+u32 tcp_splice_dormant(struct sock *sk)
 {
+	u32 restore = tcp_sk(sk)->nonagle;
+
+	if (sock_flag(sk, SOCK_KEEPOPEN))
+		restore |= TCP_SPLICE_RESTORE_KEEPOPEN;
 	/* The caller's read and write end here; close() by the caller does not reach TCP. */
 	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
 	sock_reset_flag(sk, SOCK_KEEPOPEN);
 	if (sk->sk_prot->keepalive)
 		sk->sk_prot->keepalive(sk, 0);
 	sk->sk_state_change(sk);
+	return restore;
+}
+
+static void tcp_splice_wake_receiver(struct sock *sk, const struct tcp_splice_stand *at)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+	struct rb_node *node;
+
+	/* What was out of order was sent on at arming. */
+	while ((node = rb_first(&tp->out_of_order_queue))) {
+		rb_erase(node, &tp->out_of_order_queue);
+		kfree_skb(rb_to_skb(node));
+	}
+	tp->ooo_last_skb = NULL;
+	tp->rx_opt.num_sacks = 0;
+	tp->rx_opt.dsack = 0;
+	tp->compressed_ack = 0;
+	inet_csk(sk)->icsk_ack.pending = 0;
+	if (after(at->rcv_nxt, tp->rcv_nxt)) {
+		WRITE_ONCE(tp->rcv_nxt, at->rcv_nxt);
+		WRITE_ONCE(tp->copied_seq, at->rcv_nxt);
+		tp->urg_seq = at->rcv_nxt;
+		tp->compressed_ack_rcv_nxt = at->rcv_nxt;
+		tp->rcv_rtt_est.seq = at->rcv_nxt;
+		tp->rcvq_space.seq = at->rcv_nxt;
+		tp->rcvq_space.time = tp->tcp_mstamp;
+	}
+	tp->rcv_wup = tp->rcv_nxt;
+	/* What was promised is not taken back. */
+	tp->rcv_wnd = after(at->rcv_edge, tp->rcv_nxt) ? at->rcv_edge - tp->rcv_nxt : 0;
+	tp->rcv_mwnd_seq = tp->rcv_wup + tp->rcv_wnd;
+	tp->ecn_flags &= ~(TCP_ECN_QUEUE_CWR | TCP_ECN_DEMAND_CWR);
+	tp->pred_flags = 0;
+}
+
+static void tcp_splice_wake_sender(struct sock *sk, const struct tcp_splice_stand *at)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	WRITE_ONCE(tp->write_seq, at->snd_nxt);
+	WRITE_ONCE(tp->snd_nxt, at->snd_nxt);
+	tp->snd_una = at->snd_nxt;
+	tp->pushed_seq = at->snd_nxt;
+	tp->snd_sml = at->snd_nxt;
+	tp->snd_up = at->snd_nxt;
+	tp->rtt_seq = at->snd_nxt;
+	tp->high_seq = at->snd_nxt;
+	tp->cwnd_usage_seq = at->snd_nxt;
+	tp->rack.end_seq = at->snd_nxt;
+	tp->tlp_high_seq = 0;
+	tp->undo_marker = 0;
+	tp->undo_retrans = -1;
+	tp->retrans_stamp = 0;
+	icsk->icsk_retransmits = 0;
+	icsk->icsk_probes_out = 0;
+	icsk->icsk_backoff = 0;
+	icsk->icsk_mtup.probe_size = 0;
+	/* As tcp_set_ca_state(). */
+	if (icsk->icsk_ca_ops->set_state)
+		icsk->icsk_ca_ops->set_state(sk, TCP_CA_Open);
+	icsk->icsk_ca_state = TCP_CA_Open;
+	tp->snd_wnd = after(at->snd_edge, at->snd_nxt) ? at->snd_edge - at->snd_nxt : 0;
+	tp->max_window = max(tp->max_window, tp->snd_wnd);
+	tcp_init_wl(tp, tp->rcv_nxt);
+}
+
+int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 restore)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (sk->sk_state != TCP_ESTABLISHED || sk->sk_err || tp->packets_out ||
+	    tp->write_seq != tp->snd_una)
+		return -EPIPE;
+	tcp_mstamp_refresh_inline(tp);
+	tcp_splice_wake_receiver(sk, at);
+	tcp_splice_wake_sender(sk, at);
+	tp->rcv_tstamp = tcp_jiffies32;
+	if (tp->rx_opt.tstamp_ok) {
+		tp->tsoffset = at->tsval - tcp_clock_ts(tp->tcp_usec_ts);
+		tp->rx_opt.ts_recent = at->ts_recent;
+		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
+	}
+	tp->nonagle = restore & 0xf;
+	if (restore & TCP_SPLICE_RESTORE_KEEPOPEN) {
+		sock_set_flag(sk, SOCK_KEEPOPEN);
+		if (sk->sk_prot->keepalive)
+			sk->sk_prot->keepalive(sk, 1);
+	}
+	WRITE_ONCE(sk->sk_shutdown, 0);
+	return 0;
+}
+
+void tcp_splice_woken(struct sock *sk)
+{
+	sk->sk_state_change(sk);
+	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	sk->sk_write_space(sk);
+	if (tcp_sk(sk)->rcv_nxt != tcp_sk(sk)->copied_seq)
+		sk->sk_data_ready(sk);
+}
+
+struct sk_buff *tcp_splice_ooo_next(const struct sock *sk, struct sk_buff *skb)
+{
+	struct rb_node *node;
+
+	node = skb ? rb_next(&skb->rbnode) : rb_first(&tcp_sk(sk)->out_of_order_queue);
+	return node ? rb_to_skb(node) : NULL;
+}
+
+void tcp_splice_ooo_range(const struct sk_buff *skb, u32 *seq, u32 *len, bool *fin)
+{
+	*seq = TCP_SKB_CB(skb)->seq;
+	*len = skb->len;
+	*fin = TCP_SKB_CB(skb)->tcp_flags & TCPHDR_FIN;
+}
+
+bool tcp_splice_is_owned(const struct socket *sock)
+{
+	return file_count(sock->file) > 1;
 }
 
 void tcp_splice_push(struct sock *sk)
@@ -190,6 +319,20 @@ bool tcp_splice_release_net(struct socket *sock)
 	sock_inuse_add(net, -1);
 	put_net_track(net, &sk->ns_tracker);
 	__netns_tracker_alloc(net, &sk->ns_tracker, false, GFP_KERNEL);
+	return true;
+}
+
+bool tcp_splice_regain_net(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+	struct net *net = sock_net(sk);
+
+	if (sk->sk_net_refcnt)
+		return true;
+	if (!maybe_get_net(net))
+		return false;
+	sk_net_refcnt_upgrade(sk);
+	put_net(net);
 	return true;
 }
 

@@ -88,6 +88,23 @@ struct sk_buff *tcp_splice_skb_new(u8 family, unsigned int len, void **data);
 void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like);
 /* Gives a packet whose TCP header is linear, and whose checksum is known to be right, to a socket. */
 void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int header_len);
+/* A copy that shares no header; its payload may be shared. It came in where this one did. */
+struct sk_buff *tcp_splice_skb_copy(struct sk_buff *skb);
+/*
+ * Cuts the packet after len bytes, of which headers are IP and TCP headers. NULL without memory; else the
+ * headers, which the caller has to make right, with the sum of the pseudo-header as checksum.
+ */
+void *tcp_splice_skb_cut(struct sk_buff *skb, unsigned int len, unsigned int ip_header,
+			 unsigned int headers);
+/* Has the packet leave in segments of at most mss bytes of payload; as above. */
+void *tcp_splice_skb_segment(struct sk_buff *skb, u8 family, unsigned int mss,
+			     unsigned int ip_header, unsigned int headers);
+/* It was made here and has come by no device. */
+bool tcp_splice_skb_is_own(const struct sk_buff *skb);
+/* Bytes of payload in the largest segment of the packet. */
+unsigned int tcp_splice_skb_segment_len(const struct sk_buff *skb, unsigned int headers);
+/* Memory that the packet takes. */
+unsigned int tcp_splice_skb_truesize(const struct sk_buff *skb);
 void tcp_splice_skb_free(struct sk_buff *skb);
 void tcp_splice_skb_free_dropped(struct sk_buff *skb);
 void tcp_splice_skb_queue_init(struct sk_buff_head *queue);
@@ -127,6 +144,24 @@ struct tcp_splice_leg {
 	u32 snd_wnd;
 	u32 ts_recent;
 	u32 tsval;
+	/* The last TSecr that came in: what the peer echoed of ours. */
+	u32 tsecr;
+	/* The largest segment that the peer takes, and that we said we take; without options. */
+	u16 peer_mss;
+	u16 our_mss;
+};
+
+/* Where a connection stands when its socket wakes up again; numbers of the socket, host order. */
+struct tcp_splice_stand {
+	u32 rcv_nxt;
+	/* Where the window ends that the peer was given. */
+	u32 rcv_edge;
+	u32 snd_nxt;
+	/* Where the window ends that the peer gave. */
+	u32 snd_edge;
+	u32 ts_recent;
+	/* Our TSval goes on from here. */
+	u32 tsval;
 };
 
 bool tcp_splice_sk_is_tcp(const struct socket *sock);
@@ -138,7 +173,17 @@ void tcp_splice_flush_backlog(struct sock *sk);
 int tcp_splice_read_sock(struct sock *sk, read_descriptor_t *desc, sk_read_actor_t actor);
 int tcp_splice_send(struct sock *sk, void *data, size_t len);
 void tcp_splice_send_fin(struct sock *sk);
-void tcp_splice_dormant(struct sock *sk);
+/* Says what tcp_splice_wake() is to restore. */
+u32 tcp_splice_dormant(struct sock *sk);
+/* 0, or -EPIPE when the socket cannot go on: it was closed, or has unacknowledged bytes. */
+int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 restore);
+/* Tells who waits for the socket that it can be used. */
+void tcp_splice_woken(struct sock *sk);
+/* What was received out of order, in order of its numbers; NULL after the last. */
+struct sk_buff *tcp_splice_ooo_next(const struct sock *sk, struct sk_buff *skb);
+void tcp_splice_ooo_range(const struct sk_buff *skb, u32 *seq, u32 *len, bool *fin);
+/* Whether anybody but us has the socket's file. */
+bool tcp_splice_is_owned(const struct socket *sock);
 void tcp_splice_vanish(struct sock *sk);
 /* Nothing waits to be sent for Nagle's sake or a cork's. Not locked. */
 void tcp_splice_push(struct sock *sk);
@@ -147,6 +192,8 @@ void tcp_splice_push(struct sock *sk);
  * who has it could use a namespace that is gone. Not locked.
  */
 bool tcp_splice_release_net(struct socket *sock);
+/* The reverse, before such a socket is closed; false when the namespace is ending. */
+bool tcp_splice_regain_net(struct socket *sock);
 
 /* workqueue.c */
 void tcp_splice_delayed_work_init(struct delayed_work *dwork, work_func_t func);

@@ -41,6 +41,12 @@ pub struct Numbers {
     pub tsval: u32,
     /// The peer's TSval that we would echo now.
     pub ts_recent: u32,
+    /// What the peer echoed of our TSval last.
+    pub tsecr: u32,
+    /// The largest segment that the peer takes: bytes, without options.
+    pub peer_mss: u16,
+    /// The largest segment that we said we take.
+    pub our_mss: u16,
     /// RFC 7323 timestamps were negotiated.
     pub timestamps: bool,
     /// RFC 2018 selective acknowledgement was negotiated.
@@ -74,4 +80,21 @@ impl Numbers {
     pub fn drained(&self) -> bool {
         self.snd_una == self.write_seq
     }
+}
+
+/// Where a connection stands when its socket is given back; numbers of the socket.
+#[derive(Clone, Copy)]
+pub struct Wake {
+    /// Next sequence number expected from the peer, unless the socket has received more itself.
+    pub rcv_nxt: Seq,
+    /// Where the widest window ends that the peer was given.
+    pub rcv_edge: Seq,
+    /// Next sequence number to send; all before it is acknowledged.
+    pub snd_nxt: Seq,
+    /// Where the widest window ends that the peer gave.
+    pub snd_edge: Seq,
+    /// The peer's TSval to echo.
+    pub ts_recent: u32,
+    /// Our TSval goes on from here.
+    pub tsval: u32,
 }

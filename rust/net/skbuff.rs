@@ -138,6 +138,89 @@ impl Packet {
         }
     }
 
+    /// A copy that shares no header with this packet, and came in where it did. `None` without memory. Atomic.
+    pub fn copy(&mut self) -> Option<Packet> {
+        // SAFETY: Owned.
+        let skb = unsafe { bindings::tcp_splice_skb_copy(self.0.as_ptr()) };
+        NonNull::new(skb).map(Packet)
+    }
+
+    /// Memory that the packet takes, in bytes.
+    pub fn truesize(&self) -> usize {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_truesize(self.0.as_ptr()) as usize }
+    }
+
+    /// Bytes of payload in the largest segment of the packet, whose headers take `headers` bytes.
+    #[inline]
+    pub fn segment_len(&self, headers: usize) -> usize {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_segment_len(self.0.as_ptr(), headers as u32) as usize }
+    }
+
+    /// Cuts the packet after `len` bytes. Returns the headers, which the caller has to make right,
+    /// with the sum of the pseudo-header in the checksum field. The packet is of no use if this is `None`, for lack
+    /// of memory. Atomic.
+    pub fn cut(&mut self, len: usize, ip_header: usize, headers: usize) -> Option<&mut [u8]> {
+        if len < headers || len > self.size() {
+            return None;
+        }
+        // SAFETY: Owned; the lengths were checked.
+        let data = unsafe {
+            bindings::tcp_splice_skb_cut(
+                self.0.as_ptr(),
+                len as u32,
+                ip_header as u32,
+                headers as u32,
+            )
+        };
+        // SAFETY: The headers are contiguous and private now, or `data` is null.
+        unsafe { Self::headers(data, headers) }
+    }
+
+    /// Has the packet leave in segments of at most `mss` bytes of payload. Otherwise as [`Packet::cut`].
+    pub fn segment(
+        &mut self,
+        family: Family,
+        mss: u16,
+        ip_header: usize,
+        headers: usize,
+    ) -> Option<&mut [u8]> {
+        if mss == 0 {
+            return None;
+        }
+        // SAFETY: Owned.
+        let data = unsafe {
+            bindings::tcp_splice_skb_segment(
+                self.0.as_ptr(),
+                family as u8,
+                mss.into(),
+                ip_header as u32,
+                headers as u32,
+            )
+        };
+        // SAFETY: As in `cut`.
+        unsafe { Self::headers(data, headers) }
+    }
+
+    /// # Safety
+    ///
+    /// `data` is null or the start of `len` bytes, which nobody else has for as long as the packet
+    /// is borrowed.
+    unsafe fn headers<'a>(data: *mut core::ffi::c_void, len: usize) -> Option<&'a mut [u8]> {
+        if data.is_null() {
+            return None;
+        }
+        // SAFETY: By contract.
+        Some(unsafe { core::slice::from_raw_parts_mut(data.cast(), len) })
+    }
+
+    /// Whether this host has made the packet, so that it came in nowhere.
+    pub fn is_own(&self) -> bool {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_is_own(self.0.as_ptr()) }
+    }
+
     /// Makes a packet of our own look as if it had come in where `like` did.
     pub fn received_like(&mut self, like: &Packet) {
         // SAFETY: Both are owned.
@@ -206,6 +289,7 @@ impl Routed {
 pub struct PacketQueue {
     head: KBox<Opaque<kb::sk_buff_head>>,
     len: usize,
+    memory: usize,
 }
 
 // SAFETY: The queue owns its packets; access goes through `&mut`.
@@ -221,7 +305,11 @@ impl PacketQueue {
         let head = KBox::new(Opaque::uninit(), GFP_KERNEL)?;
         // SAFETY: The box is memory for a queue head, and never moves.
         unsafe { bindings::tcp_splice_skb_queue_init(head.get()) };
-        Ok(PacketQueue { head, len: 0 })
+        Ok(PacketQueue {
+            head,
+            len: 0,
+            memory: 0,
+        })
     }
 
     /// How many wait.
@@ -229,8 +317,14 @@ impl PacketQueue {
         self.len
     }
 
+    /// Memory that they take, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// Adds a packet, and holds on to the device it came by. Atomic.
     pub fn push(&mut self, packet: Packet) {
+        self.memory = self.memory.saturating_add(packet.truesize());
         // SAFETY: The packet is given away; the queue is ours.
         unsafe { bindings::tcp_splice_skb_queue_tail(self.head.get(), packet.into_raw()) };
         self.len = self.len.saturating_add(1);
@@ -243,6 +337,7 @@ impl PacketQueue {
         let skb = unsafe { bindings::tcp_splice_skb_dequeue(self.head.get(), &mut dev) };
         let packet = Packet(NonNull::new(skb)?);
         self.len = self.len.saturating_sub(1);
+        self.memory = self.memory.saturating_sub(packet.truesize());
         Some((packet, Device(dev)))
     }
 }

@@ -6,7 +6,7 @@
 //! [`include/net/tcp.h`](srctree/include/net/tcp.h)
 
 use super::{
-    leg::{Numbers, TcpState},
+    leg::{Numbers, TcpState, Wake},
     namespace::Namespace,
     skbuff::Packet,
 };
@@ -17,7 +17,7 @@ use crate::{
         seq::Seq,
     },
 };
-use core::ptr::NonNull;
+use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings as kb,
     error::to_result,
@@ -109,6 +109,19 @@ impl TcpSocket {
         unsafe { bindings::tcp_splice_release_net(self.0.as_ptr()) }
     }
 
+    /// The reverse of [`TcpSocket::release_net`], for a socket that is to be closed as by its owner.
+    /// `false` if the namespace is ending. Not locked; may sleep.
+    pub fn regain_net(&self) -> bool {
+        // SAFETY: Held.
+        unsafe { bindings::tcp_splice_regain_net(self.0.as_ptr()) }
+    }
+
+    /// Whether anybody but us holds the socket's file.
+    pub fn is_owned(&self) -> bool {
+        // SAFETY: Held.
+        unsafe { bindings::tcp_splice_is_owned(self.0.as_ptr()) }
+    }
+
     /// Gives the socket a packet of its connection, past the hooks, filters and routes of the host:
     /// it had been let in by all of them. The TCP header ends within what was pulled, and the
     /// checksum is right; `header_len` is that of the IP header. In packet context.
@@ -125,6 +138,10 @@ impl Drop for TcpSocket {
     }
 }
 
+/// What of a socket's settings its sleep has changed.
+#[derive(Clone, Copy)]
+pub struct Restore(u32);
+
 /// A socket locked by us.
 ///
 /// # Invariants
@@ -135,10 +152,11 @@ pub struct Locked<'a>(&'a TcpSocket);
 /// How many bytes are moved at a time.
 const MOVE_CHUNK: usize = 16 << 10;
 
-/// A move in progress: where bytes go, by way of which buffer, and what went wrong.
+/// A move in progress: where bytes go, by way of which buffer, how many still, and what went wrong.
 struct Move<'a> {
     to: *mut kb::sock,
     buf: &'a mut [u8],
+    left: usize,
     error: c_int,
 }
 
@@ -155,7 +173,10 @@ unsafe extern "C" fn move_actor(
 ) -> c_int {
     // SAFETY: `move_unread` passes a `Move` that lives for the call.
     let m = unsafe { &mut *(*desc).arg.data.cast::<Move<'_>>() };
-    let chunk = len.min(m.buf.len());
+    let chunk = len.min(m.buf.len()).min(m.left);
+    if chunk == 0 {
+        return 0;
+    }
     // SAFETY: The skb has `len` bytes from `offset` on; the buffer has `chunk`. The receiving
     // socket is locked by the caller of `move_unread`.
     let sent = unsafe {
@@ -173,8 +194,35 @@ unsafe extern "C" fn move_actor(
     };
     if sent < 0 {
         m.error = sent;
+    } else {
+        m.left = m.left.saturating_sub(sent as usize);
     }
     sent
+}
+
+/// A stretch of bytes that a socket received out of order.
+pub struct OutOfOrder<'a> {
+    /// Number of its first byte.
+    pub seq: Seq,
+    /// Bytes.
+    pub len: u32,
+    /// The peer's FIN follows.
+    pub fin: bool,
+    skb: NonNull<kb::sk_buff>,
+    _locked: PhantomData<&'a ()>,
+}
+
+impl OutOfOrder<'_> {
+    /// Copies what is `offset` bytes on. `false` if there is not as much.
+    pub fn read(&self, offset: u32, to: &mut [u8]) -> bool {
+        let (Ok(offset), Ok(len)) = (c_int::try_from(offset), c_int::try_from(to.len())) else {
+            return false;
+        };
+        // SAFETY: In the queue of a locked socket; the kernel checks the range.
+        unsafe {
+            bindings::skb_copy_bits(self.skb.as_ptr(), offset, to.as_mut_ptr().cast(), len) == 0
+        }
+    }
 }
 
 impl Locked<'_> {
@@ -210,6 +258,9 @@ impl Locked<'_> {
             wscale_out: leg.rcv_wscale,
             tsval: leg.tsval,
             ts_recent: leg.ts_recent,
+            tsecr: leg.tsecr,
+            peer_mss: leg.peer_mss,
+            our_mss: leg.our_mss,
             timestamps: flag(0),
             sack: flag(1),
             ecn: flag(2),
@@ -229,26 +280,29 @@ impl Locked<'_> {
         unsafe { bindings::tcp_splice_flush_backlog(self.0.sk()) };
     }
 
-    /// Sends what is unread here on `to`, in order. Returns the bytes moved. What was moved has
-    /// been sent even if not all could be.
+    /// Sends what is unread here on `to`, in order, but no more than `limit` bytes. Returns the
+    /// bytes moved. What was moved has been sent even if not all could be.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, or what sending says.
-    pub fn move_unread(&mut self, to: &mut Locked<'_>) -> Result<u32> {
-        let before = self.numbers();
+    pub fn move_unread(&mut self, to: &mut Locked<'_>, limit: u64) -> Result<u32> {
+        let unread = self.numbers().unread();
+        let all = u32::try_from(limit).map_or(unread, |limit| limit.min(unread));
         let mut moved = 0u32;
-        if before.unread() > 0 {
+        if all > 0 {
             let mut buf = KVec::from_elem(0u8, MOVE_CHUNK, GFP_KERNEL)?;
             let mut m = Move {
                 to: to.0.sk(),
                 buf: &mut buf,
+                left: all as usize,
                 error: 0,
             };
-            while self.numbers().unread() > 0 {
+            while moved < all {
                 let mut desc = kb::read_descriptor_t {
                     written: 0,
-                    count: before.unread() as usize,
+                    // Not what stops it: `Move::left` does.
+                    count: usize::MAX,
                     arg: kb::read_descriptor_t__bindgen_ty_1 {
                         data: core::ptr::from_mut(&mut m).cast(),
                     },
@@ -269,6 +323,28 @@ impl Locked<'_> {
         Ok(moved)
     }
 
+    /// Looks at what was received out of order, in the order of its numbers.
+    pub fn out_of_order(&self, mut look: impl FnMut(OutOfOrder<'_>)) {
+        let mut skb = core::ptr::null_mut();
+        loop {
+            // SAFETY: Locked; `skb` is null or in the queue, which nobody changes meanwhile.
+            skb = unsafe { bindings::tcp_splice_ooo_next(self.0.sk(), skb) };
+            let Some(found) = NonNull::new(skb) else {
+                return;
+            };
+            let (mut seq, mut len, mut fin) = (0, 0, false);
+            // SAFETY: In the queue of a locked socket.
+            unsafe { bindings::tcp_splice_ooo_range(skb, &mut seq, &mut len, &mut fin) };
+            look(OutOfOrder {
+                seq: Seq(seq),
+                len,
+                fin,
+                skb: found,
+                _locked: PhantomData,
+            });
+        }
+    }
+
     /// Ends our direction, after all that was sent.
     pub fn send_fin(&mut self) {
         // SAFETY: Locked.
@@ -277,9 +353,34 @@ impl Locked<'_> {
 
     /// User space reads end of file and cannot write from here on; TCP goes on retransmitting
     /// what is unacknowledged, and sends no keep-alive.
-    pub fn make_dormant(&mut self) {
+    pub fn make_dormant(&mut self) -> Restore {
         // SAFETY: Locked.
-        unsafe { bindings::tcp_splice_dormant(self.0.sk()) };
+        Restore(unsafe { bindings::tcp_splice_dormant(self.0.sk()) })
+    }
+
+    /// The reverse: a dormant socket, all of whose bytes are acknowledged, goes on at these numbers.
+    /// [`Locked::woken`] tells its owner.
+    ///
+    /// # Errors
+    ///
+    /// `EPIPE` if it cannot: its connection was closed meanwhile.
+    pub fn wake(&mut self, at: &Wake, restore: Restore) -> Result {
+        let at = bindings::tcp_splice_stand {
+            rcv_nxt: at.rcv_nxt.0,
+            rcv_edge: at.rcv_edge.0,
+            snd_nxt: at.snd_nxt.0,
+            snd_edge: at.snd_edge.0,
+            ts_recent: at.ts_recent,
+            tsval: at.tsval,
+        };
+        // SAFETY: Locked.
+        to_result(unsafe { bindings::tcp_splice_wake(self.0.sk(), &at, restore.0) })
+    }
+
+    /// Tells who waits for the socket that it can be used.
+    pub fn woken(&mut self) {
+        // SAFETY: Locked.
+        unsafe { bindings::tcp_splice_woken(self.0.sk()) };
     }
 
     /// The connection is gone from this host, without a FIN or a RST.

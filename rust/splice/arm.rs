@@ -12,8 +12,8 @@
 
 use super::{
     life::Phase,
-    terms::{check_rows, row, Row},
-    Legs, Splice, DEFAULT_IDLE_TIMEOUT, MAX_HELD,
+    terms::{check_rows, row, Row, Stand},
+    Legs, Splice, Wishes, MAX_HELD,
 };
 use crate::{
     flow::{Direction, Start},
@@ -28,12 +28,9 @@ use crate::{
     },
     pernet::Ns,
     stats::Stat,
+    xlate::{build::build_data, key::Family, options::TcpOption, tcp::Flags},
 };
-use kernel::{
-    fmt,
-    prelude::*,
-    sync::{atomic::Relaxed, Arc},
-};
+use kernel::{fmt, prelude::*, sync::Arc};
 
 /// Why there is no splice.
 #[derive(Clone, Copy)]
@@ -70,6 +67,8 @@ pub enum Refusal {
     Draining,
     /// The addresses and ports are spliced already.
     Exists,
+    /// A splice of numbers has no sockets to give back.
+    NoSockets,
     /// Unread bytes could not be moved.
     Move(Error),
     /// Anything else.
@@ -111,7 +110,8 @@ impl Refusal {
             Refusal::SameSocket
             | Refusal::OtherNamespace
             | Refusal::NotReverseAddresses
-            | Refusal::NotReverseNumbers => EINVAL,
+            | Refusal::NotReverseNumbers
+            | Refusal::NoSockets => EINVAL,
             Refusal::NotConnected(_) => ENOTCONN,
             Refusal::Signed(_)
             | Refusal::UpperLayer(_)
@@ -174,6 +174,9 @@ impl fmt::Display for Refusal {
             Refusal::Draining => {
                 f.write_str("still draining on its own host; save it once established")
             }
+            Refusal::NoSockets => {
+                f.write_str("limits and a return need client-fd and server-fd to return to")
+            }
             Refusal::Exists => f.write_str("these addresses and ports are spliced already"),
             Refusal::Move(_) => f.write_str("unread bytes could not be moved to the other socket"),
             Refusal::Failed(_) => f.write_str("no splice could be made"),
@@ -233,7 +236,7 @@ pub fn arm(
     ns: &Arc<Ns>,
     client: TcpSocket,
     server: TcpSocket,
-    idle_timeout: Option<u64>,
+    wishes: &Wishes,
     module: &'static ThisModule,
 ) -> Result<Arc<Splice>, Refusal> {
     if !client.is_in(ns.net) || !server.is_in(ns.net) {
@@ -253,8 +256,7 @@ pub fn arm(
         let (c, s) = (client.numbers(), server.numbers());
         check(&c, &s)?;
 
-        let idle_timeout = idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT);
-        let splice = Splice::new(ns, c.arrives, s.arrives, idle_timeout)?;
+        let splice = Splice::new(ns, c.arrives, s.arrives, wishes)?;
         ns.add(&splice)?;
         rcu::synchronize_net();
         client.flush_backlog();
@@ -262,10 +264,14 @@ pub fn arm(
 
         match move_all(&splice, &mut client, &mut server) {
             Ok(rows) => {
-                client.make_dormant();
-                server.make_dormant();
+                let [to_server, to_client] = &rows;
+                let restore = [client.make_dormant(), server.make_dormant()];
+                splice.restore.populate(restore);
                 in_packet_context(|_| *splice.legs.lock() = Some(legs.clone()));
-                splice.go_live(&rows);
+                splice.go_live(&rows, || {
+                    splice.send_out_of_order(&client, to_server, server.numbers().peer_mss);
+                    splice.send_out_of_order(&server, to_client, client.numbers().peer_mss);
+                });
                 // Whoever ends it waits for the sockets before that is announced.
                 splice.announce();
             }
@@ -292,18 +298,46 @@ fn move_all(
     // What came last may have closed or reset a connection, or brought urgent data.
     let (c, s) = (client.numbers(), server.numbers());
     check(&c, &s)?;
-    let [to_server, to_client] = &splice.moved;
-    to_server.store(client.move_unread(server).map_err(Refusal::Move)?, Relaxed);
-    to_client.store(server.move_unread(client).map_err(Refusal::Move)?, Relaxed);
+    let wishes = splice.wishes();
+    let to_server = wishes.limit_to_server.unwrap_or(u64::MAX);
+    let to_client = wishes.limit_to_client.unwrap_or(u64::MAX);
+    let moved = (
+        client
+            .move_unread(server, to_server)
+            .map_err(Refusal::Move)?,
+        server
+            .move_unread(client, to_client)
+            .map_err(Refusal::Move)?,
+    );
+    splice.note_moved(moved.0, moved.1);
     // After the bytes of both: a FIN changes the state by which bytes are told from FINs.
-    if c.state == TcpState::CloseWait {
+    let fin_moved = |n: &Numbers| n.state == TcpState::CloseWait && !wishes.is_to_return();
+    if fin_moved(&c) {
         server.send_fin();
     }
-    if s.state == TcpState::CloseWait {
+    if fin_moved(&s) {
         client.send_fin();
     }
     let (c_now, s_now) = (client.numbers(), server.numbers());
-    Ok([row(&c_now, c.state, &s_now), row(&s_now, s.state, &c_now)])
+    let stand = |numbers, before: &Numbers, moved: u32, limit: Option<u64>| {
+        // What was not moved stays in its socket, and so does a FIN that is not to be carried.
+        let origin = before.copied_seq.add(moved);
+        let returns = wishes.is_to_return();
+        let ended = returns && before.state == TcpState::CloseWait && moved == before.unread();
+        Stand {
+            numbers,
+            origin: if returns { origin } else { before.rcv_nxt },
+            fin_moved: fin_moved(before),
+            limit: if ended {
+                Some(0)
+            } else {
+                limit.map(|limit| limit.saturating_sub(moved.into()))
+            },
+        }
+    };
+    let c = stand(&c_now, &c, moved.0, wishes.limit_to_server);
+    let s = stand(&s_now, &s, moved.1, wishes.limit_to_client);
+    Ok([row(&c, &s), row(&s, &c)])
 }
 
 /// Makes a splice from numbers, without sockets: one of another host. May sleep.
@@ -315,14 +349,16 @@ pub fn restore(
     ns: &Arc<Ns>,
     to_server: &Row,
     to_client: &Row,
-    idle_timeout: Option<u64>,
+    wishes: &Wishes,
 ) -> Result<Arc<Splice>, Refusal> {
+    if wishes.is_to_return() {
+        return Err(Refusal::NoSockets);
+    }
     check_rows(to_server, to_client)?;
     ns.hook_in()?;
-    let idle_timeout = idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT);
-    let splice = Splice::new(ns, to_server.key, to_client.key, idle_timeout)?;
+    let splice = Splice::new(ns, to_server.key, to_client.key, wishes)?;
     ns.add(&splice)?;
-    splice.go_live(&[*to_server, *to_client]);
+    splice.go_live(&[*to_server, *to_client], || {});
     ns.count(Stat::Created);
     splice.announce();
     splice.watch();
@@ -330,24 +366,30 @@ pub fn restore(
 }
 
 impl Splice {
-    /// Carries what was held by the numbers, and from here on carries what arrives.
-    fn go_live(&self, rows: &[Row; 2]) {
+    /// Carries what was held by the numbers, after what `first` carries, and from here on carries what arrives.
+    fn go_live(&self, rows: &[Row; 2], first: impl FnOnce()) {
         let [to_server, to_client] = rows;
-        for (row, reverse, flow) in [
-            (to_server, to_client, &self.to_server),
-            (to_client, to_server, &self.to_client),
-        ] {
+        for (row, flow) in [(to_server, &self.to_server), (to_client, &self.to_client)] {
             flow.start(&Start {
                 seq_origin: row.terms.seq_origin,
                 seq_next: row.seq_next,
                 ack_last: row.ack_last,
                 edge: row.edge,
-                tsval_last: reverse.terms.tsecr_floor,
+                tsval_last: row.tsval_last,
                 bytes: row.bytes,
+                limit: row.limit,
                 marks: row.marks,
             });
         }
         self.terms.populate([to_server.terms, to_client.terms]);
+        self.freeze();
+        first();
+        self.carry_what_is_held();
+        self.look_if_settled();
+    }
+
+    /// Carries what is held; when nothing is, the splice is live.
+    pub(super) fn carry_what_is_held(&self) {
         in_packet_context(|_| {
             // Packets go on being held until none is, so that they leave in the order they came;
             // but not for ever, should they come as fast as they go.
@@ -367,23 +409,78 @@ impl Splice {
             *held = None;
         }
         if next.is_none() || enough {
-            self.finish_arming(Phase::Live);
+            self.finish_holding(Phase::Live);
         }
         next
+    }
+
+    /// What a local socket had received out of order, and told its peer of, its peer will not send
+    /// again: it is sent on from here. In the numbers of packets that arrive.
+    fn send_out_of_order(&self, leg: &Locked<'_>, row: &Row, peer_mss: u16) {
+        let n = leg.numbers();
+        if !n.sack {
+            return;
+        }
+        // Timestamps take twelve bytes.
+        let room = u32::from(peer_mss.min(n.our_mss).saturating_sub(12).max(512));
+        let stamps = TcpOption::Timestamps {
+            val: n.ts_recent,
+            ecr: n.tsecr,
+        };
+        let options = [TcpOption::Nop, TcpOption::Nop, stamps];
+        let options = if n.timestamps { &options[..] } else { &[] };
+        let ip_header = match row.key.family {
+            Family::V4 => 20,
+            Family::V6 => 40,
+        };
+        let headers = ip_header + 20 + if n.timestamps { 12 } else { 0 };
+        let window = n.snd_edge.distance(n.snd_una) >> n.wscale_in.min(14);
+        let window = u16::try_from(window).unwrap_or(u16::MAX);
+        let limit = row.limit.map(|limit| {
+            row.terms
+                .seq_origin
+                .add(u32::try_from(limit).unwrap_or(u32::MAX >> 1))
+        });
+        leg.out_of_order(|range| {
+            let mut done = 0;
+            while done < range.len {
+                let seq = range.seq.add(done);
+                if limit.is_some_and(|limit| seq.at_or_after(limit)) {
+                    return;
+                }
+                let len = (range.len - done).min(room);
+                let mut flags = Flags::ACK;
+                if range.fin && done + len == range.len {
+                    flags = flags.union(Flags::FIN);
+                }
+                let packet = Packet::build(row.key.family, headers + len as usize, |out| {
+                    if !range.read(done, out.get_mut(headers..)?) {
+                        return None;
+                    }
+                    let numbers = (seq, n.snd_una);
+                    build_data(out, headers, &row.key, numbers, flags, window, options)
+                });
+                done += len;
+                let Some(packet) = packet else {
+                    self.ns.count(Stat::DropNoMemory);
+                    continue;
+                };
+                in_packet_context(|_| hook::carry_held(&self.ns, self, packet));
+                self.ns.count(Stat::MovedOutOfOrder);
+            }
+        });
     }
 
     /// There will be no splice: what was held goes to the sockets that it was for.
     fn abort(&self, legs: &Legs) {
         in_packet_context(|_| {
-            self.finish_arming(Phase::Aborted);
+            self.finish_holding(Phase::Aborted);
             let queue = self.held.lock().take();
             let Some(mut queue) = queue else {
                 return;
             };
             while let Some((packet, _device)) = queue.pop() {
-                hook::return_held(self, packet, |direction, packet, header_len| {
-                    legs.toward_sender(direction).deliver(packet, header_len);
-                });
+                self.hand_over(legs, packet);
             }
         });
         self.ns.remove(self);

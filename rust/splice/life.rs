@@ -32,10 +32,14 @@ pub enum Phase {
     Arming,
     /// Packets are carried.
     Live,
+    /// Packets are held, while it is seen whether the sockets can be given back.
+    Settling,
     /// Ended by its ends: late packets are carried.
     Tombstone,
     /// Ended by us: late packets are answered with a RST.
     Cut,
+    /// The sockets were given back: packets pass.
+    Returned,
     /// Never was: packets pass.
     Aborted,
 }
@@ -58,10 +62,12 @@ pub enum Reason {
     Idle,
     /// A local socket gave up on what it was draining.
     Undeliverable,
+    /// The sockets were given back.
+    Returned,
 }
 
 impl Reason {
-    const ALL: [Reason; 7] = [
+    const ALL: [Reason; 8] = [
         Reason::None,
         Reason::Fin,
         Reason::ResetByClient,
@@ -69,11 +75,15 @@ impl Reason {
         Reason::Deleted,
         Reason::Idle,
         Reason::Undeliverable,
+        Reason::Returned,
     ];
 }
 
 /// How long late packets are expected: 2MSL, as Linux has it (TCP_TIMEWAIT_LEN), milliseconds.
 const TOMBSTONE_MS: u64 = 60_000;
+
+/// How long a splice that has given its sockets back can still be asked about; milliseconds.
+const RETURNED_MS: u64 = 10_000;
 
 /// How often local sockets are looked after that drain, or that somebody else still has;
 /// milliseconds.
@@ -89,8 +99,10 @@ impl Splice {
         match self.phase.load(Acquire) {
             0 => Phase::Arming,
             1 => Phase::Live,
-            2 => Phase::Tombstone,
-            3 => Phase::Cut,
+            2 => Phase::Settling,
+            3 => Phase::Tombstone,
+            4 => Phase::Cut,
+            5 => Phase::Returned,
             _ => Phase::Aborted,
         }
     }
@@ -99,14 +111,24 @@ impl Splice {
         self.phase.store(phase as u32, Release);
     }
 
-    /// Arming is over, unless what was held has ended the splice already.
-    pub(super) fn finish_arming(&self, phase: Phase) {
-        let _ = self.phase.cmpxchg(Phase::Arming as u32, phase as u32, Full);
+    /// From one phase to the next, if it is in the first.
+    pub(super) fn enter(&self, from: Phase, to: Phase) -> bool {
+        self.phase.cmpxchg(from as u32, to as u32, Full).is_ok()
+    }
+
+    /// Nothing is held any more, unless what was held has ended the splice already.
+    pub(super) fn finish_holding(&self, phase: Phase) {
+        if !self.enter(Phase::Arming, phase) {
+            self.enter(Phase::Settling, phase);
+        }
     }
 
     /// Whether it has ended.
     pub fn is_tombstone(&self) -> bool {
-        matches!(self.phase(), Phase::Tombstone | Phase::Cut)
+        matches!(
+            self.phase(),
+            Phase::Tombstone | Phase::Cut | Phase::Returned
+        )
     }
 
     /// Why it ended.
@@ -116,7 +138,7 @@ impl Splice {
     }
 
     /// Ends a live splice; the first to do so gives the reason. Any context.
-    fn leave(&self, phase: Phase, reason: Reason) -> bool {
+    pub(super) fn leave(&self, phase: Phase, reason: Reason) -> bool {
         if self
             .reason
             .cmpxchg(Reason::None as u32, reason as u32, Full)
@@ -156,7 +178,8 @@ impl Splice {
     /// An end that expects another says so in a challenge ACK (RFC 5961), which is answered.
     /// `false` if it had ended. Process context.
     pub fn cut(&self, reason: Reason) -> bool {
-        if self.phase() != Phase::Live || !self.leave(Phase::Cut, reason) {
+        let may = matches!(self.phase(), Phase::Live | Phase::Settling);
+        if !may || !self.leave(Phase::Cut, reason) {
             return false;
         }
         in_packet_context(|_| {
@@ -216,13 +239,12 @@ impl Splice {
 
     /// Jiffies until there is something to look after; `None` if there never is.
     fn next_look(&self) -> Option<usize> {
-        let idle_left = (self.idle_timeout > 0)
-            .then(|| time::from_ms(self.idle_timeout.saturating_sub(self.idle())).max(1));
+        let idle = self.idle_look();
         if self.is_draining() {
             let look = time::from_ms(LOOK_MS);
-            return Some(idle_left.map_or(look, |left| left.min(look)));
+            return Some(idle.map_or(look, |idle| idle.min(look)));
         }
-        idle_left
+        idle
     }
 
     /// Whether a local socket still keeps the namespace alive, because whoever gave it to us has not
@@ -260,6 +282,19 @@ impl Splice {
         true
     }
 
+    /// Lets go of the local sockets, which are their owners' again; one that has none is closed by this.
+    /// May sleep.
+    fn release(&self) {
+        let Some(legs) = in_packet_context(|_| self.legs.lock().take()) else {
+            return;
+        };
+        for leg in [&legs.client, &legs.server] {
+            if !leg.regain_net() {
+                leg.lock().vanish();
+            }
+        }
+    }
+
     /// Everything goes at once, and nobody is told: the namespace or the module ends. May sleep.
     pub fn abandon(&self) {
         self.leave(Phase::Tombstone, Reason::Deleted);
@@ -281,11 +316,11 @@ impl HasAlarm for Splice {
     fn ring(self: Arc<Self>) {
         match self.phase() {
             Phase::Live => {
-                if self.idle_timeout > 0 && self.idle() >= self.idle_timeout {
-                    self.cut(Reason::Idle);
+                if self.is_settled() {
+                    self.settle();
                 } else if self.is_draining() && self.has_lost_bytes() {
                     self.cut(Reason::Undeliverable);
-                } else {
+                } else if !self.look_if_idle() {
                     self.watch();
                 }
             }
@@ -298,6 +333,16 @@ impl HasAlarm for Splice {
                     self.ns.remove(&self);
                 }
             }
+            Phase::Returned => {
+                if !self.buried.xchg(true, Relaxed) {
+                    self.release();
+                    netlink::announce_end(self.ns.net, &self);
+                    workqueue::set(&*self, time::from_ms(RETURNED_MS));
+                } else {
+                    self.ns.remove(&self);
+                }
+            }
+            Phase::Settling => {}
             Phase::Arming | Phase::Aborted => {}
         }
     }

@@ -6,17 +6,22 @@
 //! ```text
 //!            arm                      FIN both ways, RST
 //!  Arming ---------> Live ----------------------------------> Tombstone --60 s--> gone
-//!    | refused         | del, idle, as RSTs to both ends         ^
-//!    v                 +--------------------------> Cut --60 s---|--> gone
-//!  Aborted                                                       (a SYN ends either at once)
+//!    | refused        |^ | del, idle, as RSTs to both ends       ^
+//!    v                || +------------------------> Cut --60 s---|--> gone
+//!  Aborted            v|                                         (a SYN ends either at once)
+//!                  Settling ----------------------> Returned --10 s--> gone
+//!         a limit, or on request, and all is acknowledged: the sockets go on
 //! ```
 
 mod arm;
 mod life;
+mod probe;
+mod settle;
 mod terms;
 
 pub use arm::{arm, restore, Refusal};
 pub use life::{Phase, Reason};
+pub use settle::NoReturn;
 pub use terms::Row;
 
 use crate::{
@@ -25,11 +30,12 @@ use crate::{
         module::ModuleHold,
         netfilter::in_packet_context,
         skbuff::{Packet, PacketQueue},
-        socket::TcpSocket,
+        socket::{Restore, TcpSocket},
         time,
         workqueue::{self, Alarm},
     },
     pernet::Ns,
+    stats::Stat,
     xlate::key::FlowKey,
 };
 use kernel::{
@@ -45,12 +51,38 @@ use kernel::{
 /// more than that is dropped, and TCP sends it again.
 const MAX_HELD: usize = 4096;
 
+/// Packets, and bytes of memory, kept at most for the sockets of one splice until they are given back.
+const MAX_KEPT: usize = 1024;
+const MAX_KEPT_BYTES: usize = 4 << 20;
+
 /// The local sockets of a splice, dormant: they keep their ports, and retransmit what the proxy
 /// had sent until it is acknowledged.
 pub struct Legs {
     client: TcpSocket,
     server: TcpSocket,
     _module: ModuleHold,
+}
+
+/// What is asked of a splice when it is made.
+#[derive(Clone, Copy, Default)]
+pub struct Wishes {
+    /// Milliseconds without a packet; 0 is never.
+    pub idle_timeout: Option<u64>,
+    /// Bytes of the client's stream, from the first that its socket's owner has not read, that are carried.
+    pub limit_to_server: Option<u64>,
+    /// The same of the server's.
+    pub limit_to_client: Option<u64>,
+    /// A FIN of either side is not carried, and ends the splice as a limit does.
+    pub return_on_fin: bool,
+    /// The idle timeout cuts, and does not probe first.
+    pub cut_when_idle: bool,
+}
+
+impl Wishes {
+    /// Whether the sockets are to be given back at some point.
+    pub fn is_to_return(&self) -> bool {
+        self.return_on_fin || self.limit_to_server.is_some() || self.limit_to_client.is_some()
+    }
 }
 
 /// What became of a packet that came while the splice was being armed.
@@ -61,7 +93,7 @@ pub enum Hold {
     Full(Packet),
     /// The splice is live now.
     Live(Packet),
-    /// There will be no splice.
+    /// There will be no splice, or it is no more.
     Aborted(Packet),
 }
 
@@ -78,15 +110,26 @@ pub struct Splice {
     reason: Atomic<u32>,
     /// Its sockets are gone and its end was announced.
     buried: AtomicFlag,
-    /// Milliseconds; 0 is never.
-    idle_timeout: u64,
+    wishes: Wishes,
+    /// It was asked for its sockets.
+    returning: AtomicFlag,
+    /// Keep-alive probes sent since an end was heard of last.
+    probes: Atomic<u32>,
+    /// When the first of them was sent; jiffies.
+    probed_at: Atomic<u32>,
+    /// What the sockets' sleep has changed: the client's, the server's.
+    restore: SetOnce<[Restore; 2]>,
     /// Jiffies.
     created: usize,
     /// Bytes moved at arming, by direction.
     moved: [Atomic<u32>; 2],
-    /// Packets that wait for the splice to be armed; `None` when none ever will. Bottom halves off.
+    /// Packets that wait for the splice to be armed, or to settle; `None` when none does. Bottom halves off.
     #[pin]
     held: SpinLock<Option<PacketQueue>>,
+    /// Packets beyond a limit, for the sockets when they are given back; `None` if they never are. Bottom
+    /// halves off.
+    #[pin]
+    kept: SpinLock<Option<PacketQueue>>,
     /// Bottom halves off.
     #[pin]
     legs: SpinLock<Option<Arc<Legs>>>,
@@ -102,9 +145,14 @@ impl Splice {
         ns: &Arc<Ns>,
         to_server: FlowKey,
         to_client: FlowKey,
-        idle_timeout: u64,
+        wishes: &Wishes,
     ) -> Result<Arc<Splice>> {
         let queue = PacketQueue::new()?;
+        let kept = if wishes.is_to_return() {
+            Some(PacketQueue::new()?)
+        } else {
+            None
+        };
         let splice = UniqueArc::pin_init(
             pin_init!(Splice {
                 id: ns.next_id(),
@@ -115,10 +163,15 @@ impl Splice {
                 phase: Atomic::new(Phase::Arming as u32),
                 reason: Atomic::new(Reason::None as u32),
                 buried: AtomicFlag::new(false),
-                idle_timeout,
+                wishes: *wishes,
+                returning: AtomicFlag::new(false),
+                probes: Atomic::new(0),
+                probed_at: Atomic::new(0),
+                restore: SetOnce::new(),
                 created: time::jiffies(),
                 moved: [Atomic::new(0), Atomic::new(0)],
                 held <- new_spinlock!(Some(queue)),
+                kept <- new_spinlock!(kept),
                 legs <- new_spinlock!(None),
                 alarm: Alarm::new(),
             }),
@@ -161,9 +214,14 @@ impl Splice {
         })
     }
 
-    /// Milliseconds without a packet after which it is cut; 0 is never.
+    /// What was asked of it.
+    pub fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// Milliseconds without a packet after which its ends are probed; 0 is never.
     pub fn idle_timeout(&self) -> u64 {
-        self.idle_timeout
+        self.wishes.idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT)
     }
 
     /// Milliseconds since it was made.
@@ -190,8 +248,8 @@ impl Splice {
     pub fn hold(&self, packet: Packet) -> Hold {
         let mut held = self.held.lock();
         match self.phase() {
-            Phase::Arming => {}
-            Phase::Aborted => return Hold::Aborted(packet),
+            Phase::Arming | Phase::Settling => {}
+            Phase::Aborted | Phase::Returned => return Hold::Aborted(packet),
             _ => return Hold::Live(packet),
         }
         match &mut *held {
@@ -199,6 +257,23 @@ impl Splice {
             _ => return Hold::Full(packet),
         }
         Hold::Kept
+    }
+
+    /// Keeps a packet, or what of it is not carried, for the local socket toward its sender. One too many is
+    /// forgotten: it was not acknowledged. Bottom halves off.
+    pub fn keep(&self, packet: Packet) {
+        if let Some(queue) = &mut *self.kept.lock() {
+            if queue.waiting() < MAX_KEPT && queue.memory() < MAX_KEPT_BYTES {
+                queue.push(packet);
+                self.ns.count(Stat::Kept);
+            }
+        }
+    }
+
+    fn note_moved(&self, bytes_to_server: u32, bytes_to_client: u32) {
+        let [to_server, to_client] = &self.moved;
+        to_server.store(bytes_to_server, Relaxed);
+        to_client.store(bytes_to_client, Relaxed);
     }
 
     /// The local sockets, on the host that made the splice, while it lives.

@@ -4,8 +4,8 @@
 
 use super::Refusal;
 use crate::{
-    flow::{Terms, DRAINING, ECHOING, FIN_SEEN},
-    net::leg::{Numbers, TcpState},
+    flow::{Terms, DRAINING, ECHOING, FIN_SEEN, FLOORED, LIMITED},
+    net::leg::Numbers,
     xlate::{edit::Edit, key::FlowKey, seq::Seq},
 };
 
@@ -22,26 +22,50 @@ pub struct Row {
     pub ack_last: Seq,
     /// Where the widest window seen ends, in the numbers of `ack_last`.
     pub edge: Seq,
-    /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`crate::flow::FIN_ACKED`].
+    /// Highest TSval seen, as it arrives.
+    pub tsval_last: u32,
+    /// Bytes from `seq_origin` on that are carried; no more, if it is said.
+    pub limit: Option<u64>,
+    /// As [`crate::flow::Start::marks`].
     pub marks: u32,
     /// Bytes carried.
     pub bytes: u64,
 }
 
+/// A local socket as it stands when nothing moves: its numbers, and what of it goes on end to end.
+#[derive(Clone, Copy)]
+pub(super) struct Stand<'a> {
+    /// The socket's numbers.
+    pub numbers: &'a Numbers,
+    /// Number of the first byte of its peer that is carried end to end. All before was read, or moved; what the
+    /// socket has received from there on is for its owner, who gets it back.
+    pub origin: Seq,
+    /// Its peer's FIN was moved to the other socket.
+    pub fin_moved: bool,
+    /// Bytes from `origin` on that are carried; no more, if it is said.
+    pub limit: Option<u64>,
+}
+
 /// The row of packets that come from the peer of `from` and go to the peer of `to`.
-///
-/// `from` and `to` are as they stand when nothing is unread and the sockets are still;
-/// `from_state` is where `from` stood before a FIN of the other side was moved to it.
-pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
+pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
+    let (origin, to_origin) = (from.origin, to.origin);
     let mut marks = 0;
+    if from.fin_moved {
+        marks |= FIN_SEEN;
+    }
+    if from.limit.is_some() {
+        marks |= LIMITED;
+    }
+    let limit = from.limit;
+    let (from, to) = (from.numbers, to.numbers);
     if !from.drained() {
         marks |= DRAINING;
     }
     if from.timestamps && to.timestamps {
         marks |= ECHOING;
     }
-    if from_state == TcpState::CloseWait {
-        marks |= FIN_SEEN;
+    if to.rcv_nxt != to_origin {
+        marks |= FLOORED;
     }
     Row {
         key: from.arrives,
@@ -49,8 +73,8 @@ pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
             edit: Edit {
                 out: to.arrives.reverse(),
                 // What arrives next is sent next.
-                seq_delta: to.write_seq.distance(from.rcv_nxt),
-                ack_delta: to.rcv_nxt.distance(from.write_seq),
+                seq_delta: to.write_seq.distance(origin),
+                ack_delta: to_origin.distance(from.write_seq),
                 // The sender's clock goes on a little ahead of ours toward the receiver: never back,
                 // since what arrives from here on is no older than the last that arrived.
                 tsval_delta: ahead(to).wrapping_sub(from.ts_recent),
@@ -60,14 +84,21 @@ pub(super) fn row(from: &Numbers, from_state: TcpState, to: &Numbers) -> Row {
                 timestamps: from.timestamps && to.timestamps,
                 sack: from.sack && to.sack,
             },
-            seq_origin: from.rcv_nxt,
+            seq_origin: origin,
             ack_origin: from.write_seq,
             ack_floor: to.rcv_nxt,
             tsecr_floor: to.ts_recent,
+            mss: if from.our_mss > to.peer_mss {
+                to.peer_mss
+            } else {
+                0
+            },
         },
-        seq_next: from.rcv_nxt,
+        seq_next: origin,
         ack_last: from.snd_una,
         edge: from.snd_edge,
+        tsval_last: from.ts_recent,
+        limit,
         marks,
         bytes: 0,
     }
@@ -107,6 +138,7 @@ pub(super) fn check_rows(to_server: &Row, to_client: &Row) -> Result<(), Refusal
 #[kernel::prelude::kunit_tests(tcp_splice_terms)]
 mod tests {
     use super::*;
+    use crate::net::leg::TcpState;
 
     fn numbers(
         arrives: FlowKey,
@@ -127,6 +159,9 @@ mod tests {
             wscale_out: 9,
             tsval,
             ts_recent,
+            tsecr: tsval,
+            peer_mss: 1460,
+            our_mss: 1460,
             timestamps: true,
             sack: true,
             ecn: false,
@@ -149,10 +184,19 @@ mod tests {
         )
     }
 
+    fn stand(numbers: &Numbers) -> Stand<'_> {
+        Stand {
+            numbers,
+            origin: numbers.rcv_nxt,
+            fin_moved: false,
+            limit: None,
+        }
+    }
+
     #[test]
     fn numbers_of_one_side_become_those_of_the_other() {
         let (client, server) = legs();
-        let to_server = row(&client, client.state, &server);
+        let to_server = row(&stand(&client), &stand(&server));
         let edit = &to_server.terms.edit;
         assert!(edit.out == server.arrives.reverse());
         // The next byte expected from the client is the next one the server expects from us.
@@ -177,16 +221,43 @@ mod tests {
     fn unacknowledged_bytes_and_a_fin_leave_marks() {
         let (mut client, server) = legs();
         client.snd_una = client.write_seq.sub(1);
-        let to_server = row(&client, TcpState::CloseWait, &server);
+        let from = Stand {
+            fin_moved: true,
+            ..stand(&client)
+        };
+        let to_server = row(&from, &stand(&server));
         assert_eq!(to_server.marks, DRAINING | ECHOING | FIN_SEEN);
         assert_eq!(to_server.ack_last, client.snd_una);
     }
 
     #[test]
+    fn what_stays_with_the_socket_is_not_counted_in() {
+        let (mut client, mut server) = legs();
+        // Ten bytes of the client stay in its socket, and its segments may be too large.
+        let origin = client.rcv_nxt;
+        client.rcv_nxt = client.rcv_nxt.add(10);
+        server.peer_mss = 1200;
+        let from = Stand {
+            origin,
+            limit: Some(0),
+            ..stand(&client)
+        };
+        let to_server = row(&from, &stand(&server));
+        let to_client = row(&stand(&server), &from);
+        assert!(check_rows(&to_server, &to_client).is_ok());
+        assert_eq!(origin.add(to_server.terms.edit.seq_delta), server.write_seq);
+        assert_eq!(to_server.marks & (LIMITED | FLOORED), LIMITED);
+        // What the server acknowledges is raised to what the client was told.
+        assert_eq!(to_client.marks & (LIMITED | FLOORED), FLOORED);
+        assert_eq!(to_client.terms.ack_floor, client.rcv_nxt);
+        assert_eq!((to_server.terms.mss, to_client.terms.mss), (1200, 0));
+    }
+
+    #[test]
     fn rows_must_be_each_others_reverse() {
         let (client, server) = legs();
-        let to_server = row(&client, client.state, &server);
-        let to_client = row(&server, server.state, &client);
+        let to_server = row(&stand(&client), &stand(&server));
+        let to_client = row(&stand(&server), &stand(&client));
         assert!(check_rows(&to_server, &to_client).is_ok());
         let mut wrong = to_client;
         wrong.terms.edit.seq_delta ^= 1;

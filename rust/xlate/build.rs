@@ -73,6 +73,86 @@ pub fn build_segment(
     Some(total_len)
 }
 
+/// Builds a segment whose payload is in `out` already, after the headers: `headers_len` says where.
+///
+/// As [`build_segment`] otherwise; `out` ends where the payload does.
+pub fn build_data(
+    out: &mut [u8],
+    headers_len: usize,
+    key: &FlowKey,
+    (seq, ack): (Seq, Seq),
+    flags: Flags,
+    window: u16,
+    list: &[TcpOption<'_>],
+) -> Option<usize> {
+    let built = build_segment(
+        out.get_mut(..headers_len)?,
+        key,
+        seq,
+        Some(ack),
+        flags,
+        window,
+        list,
+    );
+    if built != Some(headers_len) {
+        return None;
+    }
+    let len = out.len();
+    let (ip, tcp) = out.split_at_mut_checked(ip_header_len(key.family))?;
+    write_length(ip, key.family, len)?;
+    let fixed = tcp.first_chunk_mut()?;
+    let mut header = Header::from_bytes(fixed);
+    header.check = 0;
+    *fixed = header.to_bytes();
+    finish_tcp(tcp, key)?;
+    Some(len)
+}
+
+/// Rewrites the headers of a segment of which only the first `payload` bytes are left, and which
+/// starts at `seq`: lengths, number and flags, and the sum of the pseudo-header as checksum.
+///
+/// `seg` is what was read from `headers`. `None` if the length does not fit; `headers` is as it was then.
+pub fn recut(
+    headers: &mut [u8],
+    seg: &Segment,
+    payload: usize,
+    seq: Seq,
+    flags: Flags,
+) -> Option<()> {
+    let (ip, tcp) = headers.split_at_mut_checked(seg.ip.header_len)?;
+    let fixed = tcp.first_chunk_mut()?;
+    let tcp_len = seg.tcp_len.checked_add(payload)?;
+    let len = seg.ip.header_len.checked_add(tcp_len)?;
+    write_length(ip, seg.key.family, len)?;
+    let mut header = Header::from_bytes(fixed);
+    header.seq = seq;
+    header.flags = flags;
+    header.check = checksum::pseudo_header(&seg.key, u32::try_from(tcp_len).ok()?).fold();
+    *fixed = header.to_bytes();
+    Some(())
+}
+
+/// Writes the length of a packet into its IP header: 0 for one that the field cannot say, which only
+/// a segmentation offload can carry.
+fn write_length(ip: &mut [u8], family: Family, len: usize) -> Option<()> {
+    match family {
+        Family::V4 => {
+            let fixed = ip.first_chunk_mut()?;
+            let mut header = Ipv4::from_bytes(fixed);
+            header.total_len = u16::try_from(len).unwrap_or(0);
+            header.check = 0;
+            *fixed = header.to_bytes();
+            finish_ipv4(ip)
+        }
+        Family::V6 => {
+            let payload = len.checked_sub(IPV6_LEN)?;
+            let [_, _, _, _, l0, l1, ..] = ip.first_chunk_mut::<IPV6_LEN>()?;
+            [*l0, *l1] = u16::try_from(payload).unwrap_or(0).to_be_bytes();
+            Some(())
+        }
+    }
+}
+
 /// Builds what a local socket that is still draining is to see of an arriving segment: its
 /// window and options, with numbers of the socket's own and without the payload.
 ///

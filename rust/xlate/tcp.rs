@@ -42,6 +42,12 @@ impl Flags {
         self.0 & other.0 != 0
     }
 
+    /// The bits without those of `other`.
+    #[inline]
+    pub const fn difference(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// The bits of both.
     #[inline]
     pub const fn union(self, other: Flags) -> Flags {

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An idle splice: both ends are asked whether they are still there (RFC 9293, section 3.8.4), and only an
+//! end that does not answer ends it.
+
+use super::{Phase, Reason, Splice};
+use crate::{
+    flow::{self, Direction},
+    net::{netfilter::in_packet_context, skbuff::Packet, time},
+    stats::Stat,
+    xlate::{
+        build::build_segment,
+        key::Family,
+        options::TcpOption,
+        tcp::Flags,
+    },
+};
+use kernel::sync::atomic::Relaxed;
+
+/// Probes that an end may leave unanswered.
+const PROBES: u32 = 3;
+
+/// Milliseconds between them at most.
+const INTERVAL_MS: u64 = 5000;
+
+/// A TCP header without options.
+const TCP_HEADER: usize = 20;
+
+/// Bytes that timestamps take, padded.
+const STAMPS: usize = 12;
+
+impl Splice {
+    /// Jiffies from one probe to the next.
+    fn probe_interval(&self) -> usize {
+        time::from_ms((self.idle_timeout() / 2).clamp(1, INTERVAL_MS)).max(1)
+    }
+
+    /// Jiffies until an idle splice is to be looked after; `None` if it never is.
+    pub(super) fn idle_look(&self) -> Option<usize> {
+        if self.idle_timeout() == 0 {
+            return None;
+        }
+        if self.probes.load(Relaxed) > 0 {
+            return Some(self.probe_interval());
+        }
+        let left = self.idle_timeout().saturating_sub(self.idle());
+        Some(time::from_ms(left).max(1))
+    }
+
+    /// Looks after a live splice that may be idle: probes it or cuts it. `true` if it was cut. May sleep.
+    pub(super) fn look_if_idle(&self) -> bool {
+        if self.idle_timeout() == 0 || self.phase() != Phase::Live {
+            return false;
+        }
+        let probes = self.probes.load(Relaxed);
+        if probes == 0 {
+            if self.idle() < self.idle_timeout() {
+                return false;
+            }
+            if self.wishes.cut_when_idle {
+                return self.cut(Reason::Idle);
+            }
+            self.probed_at.store(flow::now(), Relaxed);
+        } else {
+            let since = flow::now().wrapping_sub(self.probed_at.load(Relaxed));
+            if self.to_server.idle() < since && self.to_client.idle() < since {
+                // Both have answered, or have something to say.
+                self.probes.store(0, Relaxed);
+                return false;
+            }
+            if (since as usize) < self.probe_interval().saturating_mul(probes as usize) {
+                return false;
+            }
+            if probes >= PROBES {
+                return self.cut(Reason::Idle);
+            }
+        }
+        self.probes.store(probes + 1, Relaxed);
+        in_packet_context(|_| {
+            self.probe(Direction::ToServer);
+            self.probe(Direction::ToClient);
+        });
+        false
+    }
+
+    /// Asks the sender of a flow: a segment that is one number too old makes it say where it stands. In
+    /// packet context.
+    fn probe(&self, direction: Direction) {
+        let Some((terms, back)) = self.terms(direction) else {
+            return;
+        };
+        let (flow, reverse) = (self.flow(direction), self.flow(direction.reverse()));
+        // As the far end has said it last: what it has acknowledged, and its window.
+        let ack = reverse
+            .ack_last()
+            .add(back.edit.ack_delta)
+            .max(terms.seq_origin);
+        let edge = reverse.edge().add(back.edit.ack_delta);
+        let room = if edge.after(ack) {
+            edge.distance(ack)
+        } else {
+            0
+        };
+        let window = u16::try_from(room >> back.edit.wscale_out.min(14)).unwrap_or(u16::MAX);
+        let stamps = TcpOption::Timestamps {
+            val: reverse.tsval_last().wrapping_add(back.edit.tsval_delta),
+            ecr: flow.tsval_last(),
+        };
+        let options = [TcpOption::Nop, TcpOption::Nop, stamps];
+        let (options, options_len) = if back.edit.timestamps {
+            (&options[..], STAMPS)
+        } else {
+            (&options[..0], 0)
+        };
+        let key = flow.key().reverse();
+        let ip_header = match key.family {
+            Family::V4 => 20,
+            Family::V6 => 40,
+        };
+        let seq = flow.ack_last().sub(1);
+        let probe = Packet::build(key.family, ip_header + TCP_HEADER + options_len, |out| {
+            build_segment(out, &key, seq, Some(ack), Flags::ACK, window, options)
+        });
+        match probe.map(|probe| probe.route(self.ns.net, &key)) {
+            Some(Ok(probe)) => {
+                probe.output(self.ns.net);
+                self.ns.count(Stat::Probes);
+            }
+            Some(Err(_)) => self.ns.count(Stat::DropNoRoute),
+            None => self.ns.count(Stat::DropNoMemory),
+        }
+    }
+}
