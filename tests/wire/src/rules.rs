@@ -244,7 +244,11 @@ impl Capture {
                 if back > 0 && (fresh || advances) {
                     fault(format!("TSval goes back by {back}: dropped by PAWS"));
                 }
-                if back <= 0 && to.acked.is_none_or(|a| start <= a) {
+                // A copy of what was acknowledged is not acceptable, and nothing of it is remembered.
+                let acceptable = to
+                    .acked
+                    .is_none_or(|a| start <= a && (end > a || (seg.span() == 0 && start == a)));
+                if back <= 0 && acceptable {
                     from.remembered = Some(val);
                 }
                 from.first_tsval.get_or_insert(val);
@@ -513,6 +517,21 @@ mod tests {
                 "{word}: {faults:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_copy_of_what_was_acknowledged_is_not_remembered() {
+        let mut t = Talk::new(Rules {
+            lossless: false,
+            complete: false,
+            ..strict()
+        });
+        t.say(1, 1, 1, ACK, 10, |s| s.timestamps = Some((100, 51)));
+        t.say(0, 1, 11, ACK, 0, |s| s.timestamps = Some((52, 100)));
+        // Sent again, and then something older that was late.
+        t.say(1, 1, 1, ACK, 10, |s| s.timestamps = Some((500, 51)));
+        t.say(1, 11, 1, ACK, 10, |s| s.timestamps = Some((110, 51)));
+        assert_eq!(t.faults(), Vec::<String>::new());
     }
 
     #[test]
