@@ -234,8 +234,12 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 rest
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
-	if (sk->sk_state != TCP_ESTABLISHED || sk->sk_err || tp->packets_out ||
-	    tp->write_seq != tp->snd_una)
+	bool open = sk->sk_state == TCP_ESTABLISHED;
+
+	/* A FIN of the peer that was there before the splice may have stayed here. */
+	if (!open && sk->sk_state != TCP_CLOSE_WAIT)
+		return -EPIPE;
+	if (sk->sk_err || tp->packets_out || tp->write_seq != tp->snd_una)
 		return -EPIPE;
 	tcp_mstamp_refresh_inline(tp);
 	tcp_splice_wake_receiver(sk, at);
@@ -252,7 +256,7 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 rest
 		if (sk->sk_prot->keepalive)
 			sk->sk_prot->keepalive(sk, 1);
 	}
-	WRITE_ONCE(sk->sk_shutdown, 0);
+	WRITE_ONCE(sk->sk_shutdown, open ? 0 : RCV_SHUTDOWN);
 	return 0;
 }
 

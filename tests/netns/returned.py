@@ -77,7 +77,7 @@ class Pair:
         while True:
             now = ynl.do("splice-get", {"id": self.id})
             if now["state"] == "tombstone":
-                same("how it ended", now["reason"], "returned")
+                same(f"{what}: how it ended", now["reason"], "returned")
                 return now
             if time.monotonic() > end:
                 print(f"FAIL {what}: not returned: {now}")
@@ -122,6 +122,7 @@ def passes(a, b, n):
 
 
 what = "a limit of the server's bytes"
+sys.stdout.reconfigure(line_buffering=True)
 for n in (0, 1, 1000, 100_000, 3_000_000):
     p = Pair()
     p.splice(**{"limit-to-client": n, "limit-to-server": 0})
