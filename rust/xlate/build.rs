@@ -358,4 +358,54 @@ mod tests {
         assert_eq!(build_drain_ack(&mut out, &DATA[..51], &seg, seq, ack), None);
         Ok(())
     }
+
+    #[test]
+    fn data_follows_the_headers() -> Result<(), Malformed> {
+        let key = FlowKey::v4([198, 51, 100, 7], 51234, [203, 0, 113, 10], 443);
+        let stamps = TcpOption::Timestamps {
+            val: 0x1122_3344,
+            ecr: 0x0a0b_0c0d,
+        };
+        let list = [TcpOption::Nop, TcpOption::Nop, stamps];
+        let mut out = [0xa5; 57];
+        out[52..].copy_from_slice(b"hello");
+        let numbers = (Seq(0xf000_0010), Seq(0x2030_4050));
+        let len = build_data(&mut out, 52, &key, numbers, Flags::PSH, 0x01f6, &list);
+        assert_eq!(len, Some(57));
+        let seg = parse(&out, Family::V4, out.len())?;
+        assert_eq!(
+            (seg.seq, seg.ack, seg.payload_len),
+            (numbers.0, numbers.1, 5)
+        );
+        assert_eq!(seg.flags, Flags::PSH.union(Flags::ACK));
+        assert_eq!(checksum::tcp(&key, &out[20..]).fold(), 0xffff);
+        assert_eq!(Sum::ZERO.add_bytes(&out[..20]).fold(), 0xffff);
+        // The headers are not of that length.
+        assert_eq!(
+            build_data(&mut out, 40, &key, numbers, Flags::PSH, 0, &list),
+            None
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_segment_is_cut_and_leaves_its_sum_to_the_sender() -> Result<(), Malformed> {
+        let mut packet = DATA;
+        let seg = parse(&packet, Family::V4, packet.len())?;
+        let headers = seg.headers_len();
+        let cut = recut(&mut packet[..headers], &seg, 2, seg.seq.add(1), Flags::ACK);
+        assert_eq!(cut, Some(()));
+        let packet = &packet[..headers + 2];
+        let now = parse(packet, Family::V4, packet.len())?;
+        assert_eq!((now.seq, now.payload_len), (seg.seq.add(1), 2));
+        assert_eq!(
+            (now.flags, now.ack, now.window),
+            (Flags::ACK, seg.ack, seg.window)
+        );
+        assert_eq!(Sum::ZERO.add_bytes(&packet[..20]).fold(), 0xffff);
+        // The pseudo-header alone: a device adds the rest.
+        let field = u16::from_be_bytes([packet[36], packet[37]]);
+        assert_eq!(field, checksum::pseudo_header(&seg.key, 34).fold());
+        Ok(())
+    }
 }

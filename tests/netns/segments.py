@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Segments that one end may send and the other does not take; segments received out of order at arming."""
+
+import subprocess
+import time
+
+import pair
+from pair import Pair, passes, rand, receive, same, send, sha, ynl
+
+
+def stat(name):
+    return ynl.do("stats-get", {})[name]
+
+
+pair.step("the client takes 536 bytes, the server sends 1460")
+for size in (1000, 3_000_000):
+    p = Pair(client_mss=536)
+    before = stat("resegmented")
+    p.splice()
+    passes(p.server, p.client, size)
+    passes(p.client, p.server, 200_000)
+    if stat("resegmented") == before:
+        same(f"{pair.what}: packets cut", 0, "some")
+    p.client.close()
+    p.server.close()
+
+pair.step("what was out of order at arming is sent on, and its sender need not know")
+for fin in (False, True):
+    p = Pair()
+    # A segment is lost, the next ones arrive.
+    rules = "add table inet hole; add chain inet hole out { type filter hook output priority 0; }; add rule inet hole out meta length > 1000 drop"
+    subprocess.run(["ip", "netns", "exec", "b1", "nft", rules], check=True)
+    first = rand.randbytes(1200)
+    p.server.sendall(first)
+    p.server.sendall(b"second")
+    p.server.sendall(b"third")
+    if fin:
+        p.server.shutdown(1)
+    time.sleep(0.05)
+    before = stat("moved-out-of-order")
+    p.splice()
+    moved = stat("moved-out-of-order") - before
+    subprocess.run(["ip", "netns", "exec", "b1", "nft", "delete table inet hole"], check=True)
+    same(f"{pair.what}: bytes", sha(receive(p.client, 1211)), sha(first + b"secondthird"))
+    same(f"{pair.what}: segments moved", moved > 0, True)
+    if not fin:
+        passes(p.server, p.client, 500_000)
+    passes(p.client, p.server, 100_000)
+    p.client.close()
+    p.server.close()
+print("all well")

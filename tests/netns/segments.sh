@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Needs: module
+# No segment is larger than its receiver takes, whatever the other side was told; what a local socket had received out of
+# order, and had told its peer of, is not lost to the far end.
+#
+#   client (MSS 536) ── proxy ── b1 (MSS 1460; one segment is lost before arming)
+# Limit: 60 s
+. "$(dirname "$0")/lib.sh"
+
+topology
+# What leaves the proxy is seen in the pieces in which it would be on a wire.
+in_ns client ethtool -K c0 gro off
+proxy ethtool -K p0 tso off gso off
+capture_all
+export PYTHONPATH=/payload/ynl:/payload/tests/netns
+for fam in 4 6; do
+	step "IPv$fam"
+	python3 /payload/tests/netns/segments.py /payload/ynl/Documentation/netlink/specs/tcp_splice.yaml "$fam"
+done
+wait_for 10 no_legs
+captures_end
+judge client --complete --full-checksums
+judge b1 --complete
+# With timestamps, 536 bytes are 524 of payload. Only the connections with that MSS are looked at: their SYN says so.
+wire --allow 10.0.1.1 --allow 10.0.1.2 --allow fd00:1::1 --allow fd00:1::2 "$OUT/client.pcap" >/dev/null
+largest=$(tcpdump -nr "$OUT/client.pcap" 2>/dev/null | python3 -c '
+import re, sys
+small, worst = set(), 0
+for line in sys.stdin:
+    m = re.match(r"\S+ IP6? (\S+) > (\S+): Flags \[(\S+)\].*length (\d+)", line)
+    if m and "S" in m[3] and "mss 536" in line:
+        small.add((m[2], m[1]))
+    elif m and (m[1], m[2]) in small:
+        worst = max(worst, int(m[4]))
+print(len(small), worst)')
+same "connections with an MSS of 536, and the largest segment toward them" "$largest" "4 524"
+same "segments of b1 that were taken back after SACK" "$(snmp b1 TcpExtTCPSACKReneging)" 0
