@@ -256,11 +256,10 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
     let wscale = |scale: Option<u32>, name| u8::try_from(scale.ok_or(name)?).map_err(|_| name);
     let wscale_in = wscale(flow.wscale_in(), "wscale-in")?;
     let mss = u16::try_from(flow.mss().unwrap_or(0)).map_err(|_| "mss")?;
-    let edge = flow.window_edge().map_or(
-        // As wide as the field can say; the next acknowledgement says it right.
-        ack_last.add(u32::from(u16::MAX) << wscale_in.min(14)),
-        Seq,
-    );
+    // At least as wide as the field can say: the connection may have gone on since the numbers were read, and
+    // what is beyond the edge is not believed.
+    let widest = ack_last.add(u32::from(u16::MAX) << wscale_in.min(14));
+    let edge = flow.window_edge().map_or(widest, |edge| Seq(edge).max(widest));
     Ok(Row {
         key,
         terms: Terms {

@@ -214,8 +214,8 @@ pub mod flow_attr {
     /// The largest segment, options and payload, that the receiver takes, if the sender may send
     /// larger ones, which are cut then; 0 or absent if it may not.
     pub const MSS: u16 = 22;
-    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
-    /// can be is assumed.
+    /// Where the widest window seen ends, in the numbers of ack-last. A new splice assumes at least
+    /// the widest that can be.
     pub const WINDOW_EDGE: u16 = 23;
     /// Highest TSval seen, as it arrives.
     pub const TSVAL_LAST: u16 = 24;
@@ -494,8 +494,8 @@ impl<'a> FlowAttrs<'a> {
         self.0.u32(flow_attr::MSS)
     }
 
-    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
-    /// can be is assumed.
+    /// Where the widest window seen ends, in the numbers of ack-last. A new splice assumes at least
+    /// the widest that can be.
     pub fn window_edge(&self) -> Option<u32> {
         self.0.u32(flow_attr::WINDOW_EDGE)
     }
@@ -693,8 +693,8 @@ impl<'a, 'b> FlowPut<'a, 'b> {
         self.0.u32(flow_attr::MSS, value)
     }
 
-    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
-    /// can be is assumed.
+    /// Where the widest window seen ends, in the numbers of ack-last. A new splice assumes at least
+    /// the widest that can be.
     pub fn window_edge(&mut self, value: u32) -> Result {
         self.0.u32(flow_attr::WINDOW_EDGE, value)
     }

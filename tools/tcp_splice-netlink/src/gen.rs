@@ -593,8 +593,8 @@ pub struct Flow {
     /// larger ones, which are cut then; 0 or absent if it may not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mss: Option<u32>,
-    /// Where the widest window seen ends, in the numbers of ack-last. Without it the widest that
-    /// can be is assumed.
+    /// Where the widest window seen ends, in the numbers of ack-last. A new splice assumes at least
+    /// the widest that can be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window_edge: Option<u32>,
     /// Highest TSval seen, as it arrives.
