@@ -265,6 +265,12 @@ fn carry(
             return drop_packet(ns, packet, Stat::DropInvalidRst);
         }
     }
+    // What the proxy has read comes again if its acknowledgement was lost. The receiver has other bytes in
+    // that place, from us, and until it has got them it would take these. It comes once more.
+    if reverse.has(DRAINING) && seg.payload_len > 0 && seg.seq.before(terms.seq_origin) {
+        packet.consume();
+        return Verdict::Stolen;
+    }
     let limited = flow.has(LIMITED | FROZEN) || reverse.has(LIMITED | FROZEN);
     let stops = seg.flags.contains(Flags::FIN) && splice.is_to_return();
     if (limited || stops) && rst != Rst::Exact {
