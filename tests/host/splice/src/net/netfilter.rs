@@ -23,6 +23,11 @@ pub enum Verdict {
     Stolen,
 }
 
+/// Runs `f` as the packet path runs.
+pub fn in_packet_context<R>(f: impl FnOnce(&rcu::Guard) -> R) -> R {
+    f(&rcu::read_lock())
+}
+
 /// What the hook is told beside the packet.
 #[derive(Clone, Copy)]
 pub struct HookState {

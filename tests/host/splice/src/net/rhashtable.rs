@@ -3,7 +3,10 @@
 //! `rust/net/rhashtable.rs` as a list.
 
 use core::{cell::RefCell, marker::PhantomData, ops::Deref};
-use kernel::sync::rcu;
+use kernel::{
+    prelude::*,
+    sync::{rcu, Arc},
+};
 
 /// A key with what belongs to it.
 pub struct Entry<K, V, O> {
@@ -60,12 +63,28 @@ impl<K: PartialEq, V, O> Table<K, V, O> {
     }
 
     /// Puts an entry of `owner` in.
-    pub fn insert(&self, owner: &'static O, pick: Pick<K, V, O>) {
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the key is there.
+    pub fn insert(&self, owner: &Arc<O>, pick: Pick<K, V, O>) -> Result {
+        let guard = rcu::read_lock();
+        if self.lookup(pick(owner).key(), &guard).is_some() {
+            return Err(EEXIST);
+        }
+        // The table's reference; a grace period is longer than any test.
+        let owner: &'static Arc<O> = Box::leak(Box::new(owner.clone()));
         self.0.borrow_mut().push((owner, pick));
+        Ok(())
     }
 
-    /// Takes all out.
-    pub fn clear(&self) {
-        self.0.borrow_mut().clear();
+    /// Takes one out.
+    pub fn remove(&self, owner: &O, pick: Pick<K, V, O>) -> bool {
+        let mut entries = self.0.borrow_mut();
+        let before = entries.len();
+        entries.retain(|(other, other_pick)| {
+            !core::ptr::eq(*other, owner) || other_pick(other).key != pick(owner).key
+        });
+        entries.len() < before
     }
 }

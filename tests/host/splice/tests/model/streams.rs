@@ -4,10 +4,20 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use splice::splice::Wishes;
 use xlate::Family;
 
 use crate::tcp::{keys, Config, Tcp};
 use crate::world::{bytes, World};
+
+/// Nothing but that what is idle is left alone.
+pub(crate) const NEVER_IDLE: Wishes = Wishes {
+    idle_timeout: Some(0),
+    limit_to_server: None,
+    limit_to_client: None,
+    return_on_fin: false,
+    cut_when_idle: false,
+};
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -33,8 +43,8 @@ fn op() -> impl Strategy<Value = Op> {
     let side = 0usize..2;
     let link = 0usize..4;
     prop_oneof![
-        6 => (side.clone(), 1usize..900).prop_map(|(s, n)| Op::Write(s, n)),
-        3 => (side.clone(), 1usize..2000).prop_map(|(s, n)| Op::Read(s, n)),
+        6 => (side.clone(), 1usize..4000).prop_map(|(s, n)| Op::Write(s, n)),
+        3 => (side.clone(), 1usize..6000).prop_map(|(s, n)| Op::Read(s, n)),
         1 => side.clone().prop_map(Op::Close),
         1 => side.clone().prop_map(Op::KeepAlive),
         3 => prop_oneof![0u32..50, 100u32..700].prop_map(Op::Tick),
@@ -43,8 +53,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (link.clone(), 0usize..4).prop_map(|(l, n)| Op::Drop(l, n)),
         2 => (link, 0usize..4).prop_map(|(l, n)| Op::Repeat(l, n)),
         1 => (side.clone(), 1usize..300).prop_map(|(s, n)| Op::ProxyRead(s, n)),
-        1 => (side.clone(), 1usize..600).prop_map(|(s, n)| Op::ProxyWrite(s, n)),
-        2 => (side, 1usize..600).prop_map(|(s, n)| Op::ProxyCopy(s, n)),
+        1 => (side.clone(), 1usize..3000).prop_map(|(s, n)| Op::ProxyWrite(s, n)),
+        2 => (side, 1usize..3000).prop_map(|(s, n)| Op::ProxyCopy(s, n)),
     ]
 }
 
@@ -83,15 +93,15 @@ impl World {
                 }
             }
             Op::ProxyRead(side, len) if self.copying() => {
-                self.legs[side].read(len, now);
+                self.leg(side).read(len, now);
             }
             Op::ProxyWrite(side, len) if self.copying() => {
-                let from = self.legs[side].output.len();
-                self.legs[side].write(&bytes(2 + side, from, len), now);
+                let from = self.leg(side).output.len();
+                self.leg(side).write(&bytes(2 + side, from, len), now);
             }
             Op::ProxyCopy(side, len) if self.copying() => {
-                let read = self.legs[side].read(len, now);
-                self.legs[1 - side].write(&read, now);
+                let read = self.leg(side).read(len, now);
+                self.leg(1 - side).write(&read, now);
             }
             Op::ProxyRead(..) | Op::ProxyWrite(..) | Op::ProxyCopy(..) => {}
         }
@@ -114,7 +124,7 @@ fn number() -> impl Strategy<Value = u32> {
 struct Side {
     first: [u32; 2],
     clock: [u32; 2],
-    mss: i64,
+    mss: [i64; 2],
     buffer: [i64; 2],
     wscale: [u8; 2],
     sack: bool,
@@ -131,8 +141,8 @@ fn side() -> impl Strategy<Value = Side> {
     (
         [number(), number()],
         [number(), number()],
-        40i64..700,
-        [600i64..8000, 600i64..8000],
+        [500i64..1400, 500i64..1400],
+        [2000i64..20000, 2000i64..20000],
         scales,
         any::<[bool; 3]>(),
     )
@@ -183,7 +193,8 @@ impl Setting {
             key: if proxy { key.reverse() } else { key },
             first_out: side.first[me],
             first_in: side.first[peer],
-            mss: side.mss,
+            mss: side.mss[me],
+            peer_mss: side.mss[peer],
             buffer: side.buffer[me].max(unit).min(most),
             wscale: side.wscale[me],
             peer_wscale: side.wscale[peer],
@@ -213,18 +224,14 @@ proptest! {
     fn all_bytes_arrive_in_order_once(
         setting in setting(),
         before in ops(60),
-        during in ops(12),
+        meanwhile in [0usize..6, 0usize..6],
         after in ops(80),
     ) {
         let mut world = setting.world();
         for op in &before {
             world.happen(op);
         }
-        world.arm();
-        for op in &during {
-            world.happen(op);
-        }
-        world.go_live();
+        world.arm(NEVER_IDLE, meanwhile);
         for op in &after {
             world.happen(op);
         }

@@ -6,8 +6,10 @@
 //! Places in a stream are whole numbers that do not wrap: the first byte after the SYN is at 0.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use splice::net::leg::{Numbers, TcpState};
+use splice::net::leg::{Numbers, TcpState, Wake};
+use splice::net::{socket, time};
 use xlate::{ChecksumField, Family, FlowKey, Seq};
 
 use crate::packet::{emit_options, Opt, Packet};
@@ -15,6 +17,9 @@ use crate::wire::{number, place, read, Seen, ACK, FIN, RST};
 
 /// How long until something is sent again, in milliseconds.
 const TIMEOUT: u32 = 300;
+
+/// Room for options that a segment of the largest size has, beside its payload.
+const OPTIONS: u16 = 40;
 
 /// What a TCP is made with.
 #[derive(Clone, Debug)]
@@ -24,7 +29,9 @@ pub(crate) struct Config {
     /// Number of the first byte that it sends, and of the first that it gets.
     pub(crate) first_out: u32,
     pub(crate) first_in: u32,
+    /// Most bytes of payload in a segment that it takes, and that its peer takes.
     pub(crate) mss: i64,
+    pub(crate) peer_mss: i64,
     /// Bytes that it keeps until they are read.
     pub(crate) buffer: i64,
     /// Shift of the windows that it announces, and of those that it gets.
@@ -76,11 +83,16 @@ pub(crate) struct Tcp {
     /// When it last answered what was nothing to it.
     refused: Option<u32>,
     ts_recent: u32,
+    tsecr: u32,
     /// Stamps that it has sent.
     pub(crate) stamps: BTreeSet<u32>,
     pub(crate) reset: bool,
     /// A socket of a splice.
     pub(crate) dormant: bool,
+    /// It has vanished.
+    pub(crate) gone: bool,
+    /// What a splice carried past it: in its input, in its output.
+    pub(crate) skipped: Option<(Range<usize>, Range<usize>)>,
     /// What leaves.
     pub(crate) packets: Vec<Vec<u8>>,
 }
@@ -94,7 +106,7 @@ impl Tcp {
             una: 0,
             sent: 0,
             // Of the SYN, which is not scaled.
-            window: 1000,
+            window: 2000,
             window_at: 0,
             sacked: BTreeSet::new(),
             recover: 0,
@@ -107,14 +119,17 @@ impl Tcp {
             last_early: 0,
             duplicate: None,
             taken: 0,
-            promised: window(config.wscale, config.buffer).max(1000),
+            promised: window(config.wscale, config.buffer).max(2000),
             told: 0,
             due: 0,
             refused: None,
             ts_recent: config.peer_stamp,
+            tsecr: config.clock.unwrap_or(0),
             stamps: BTreeSet::new(),
             reset: false,
             dormant: false,
+            gone: false,
+            skipped: None,
             packets: vec![],
             config,
         };
@@ -173,6 +188,9 @@ impl Tcp {
             wscale_out: self.config.wscale,
             tsval: self.tsval(now),
             ts_recent: self.ts_recent,
+            tsecr: self.tsecr,
+            peer_mss: self.config.peer_mss as u16 + OPTIONS,
+            our_mss: self.config.mss as u16 + OPTIONS,
             timestamps: self.config.clock.is_some(),
             sack: self.config.sack,
             ecn: false,
@@ -290,7 +308,7 @@ impl Tcp {
         while !self.reset && self.sent < self.write_seq() {
             let room = self.una + self.window - self.sent;
             let left = self.output.len() as i64 - self.sent;
-            let len = left.min(self.config.mss).min(room);
+            let len = left.min(self.config.peer_mss).min(room);
             let fin = self.closed && len == left && room > len;
             if len <= 0 && !fin {
                 break;
@@ -310,7 +328,7 @@ impl Tcp {
             return;
         };
         let room = self.una + self.window - at;
-        let most = if room > 0 { room } else { self.config.mss };
+        let most = if room > 0 { room } else { self.config.peer_mss };
         if room <= 0 && at != self.una {
             return;
         }
@@ -318,7 +336,7 @@ impl Tcp {
         let end = (at..data)
             .find(|at| self.sacked.contains(at))
             .unwrap_or(data)
-            .min(at + self.config.mss.min(most));
+            .min(at + self.config.peer_mss.min(most));
         let len = (end - at).max(0);
         let fin = self.closed && self.sent == self.write_seq() && at + len == self.write_seq() - 1;
         self.send(at, len, ACK | if fin { FIN } else { 0 }, now);
@@ -326,7 +344,7 @@ impl Tcp {
 
     /// What happens by itself.
     pub(crate) fn tick(&mut self, now: u32) {
-        if self.reset {
+        if self.reset || self.gone {
             return;
         }
         self.refused = None;
@@ -410,6 +428,12 @@ impl Tcp {
             }
             return;
         }
+        let most = self.config.mss + i64::from(OPTIONS);
+        let len = (bytes.len() - seg.headers + usize::from(seg.options)) as i64;
+        assert!(
+            len <= most,
+            "a segment of {len} bytes, where {most} are taken"
+        );
         let rcv_nxt = self.rcv_nxt();
         let at = place(seg.seq, self.config.first_in, rcv_nxt);
         let end = at + seg.len();
@@ -443,6 +467,9 @@ impl Tcp {
         }
         if let Some((val, _)) = seg.stamps.filter(|_| at <= self.told) {
             self.ts_recent = val;
+        }
+        if let Some((_, ecr)) = seg.stamps {
+            self.tsecr = ecr;
         }
         self.acknowledged(&seg, at, now);
         self.take(&seg, at, now);
@@ -535,6 +562,121 @@ impl Tcp {
         if seg.len() > 0 || at < before {
             self.acknowledge(now);
         }
+    }
+}
+
+impl std::fmt::Display for Tcp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "una {} sent {} of {} window {} told at {}; got {} of which {} read, promised {}, early {}",
+            self.una,
+            self.sent,
+            self.write_seq(),
+            self.window,
+            self.window_at,
+            self.rcv_nxt(),
+            self.taken,
+            self.promised,
+            self.early.len(),
+        )
+    }
+}
+
+impl socket::Tcp for Tcp {
+    fn numbers(&self) -> Numbers {
+        Tcp::numbers(self, time::jiffies() as u32)
+    }
+
+    fn deliver(&mut self, packet: Vec<u8>) {
+        if !self.gone {
+            self.receive(&packet, time::jiffies() as u32);
+        }
+    }
+
+    fn take(&mut self, most: usize) -> Vec<u8> {
+        self.read(most, time::jiffies() as u32)
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.write(bytes, time::jiffies() as u32);
+    }
+
+    fn send_fin(&mut self) {
+        self.close(time::jiffies() as u32);
+    }
+
+    fn out_of_order(&self) -> Vec<(Seq, Vec<u8>, bool)> {
+        let mut ranges: Vec<(i64, Vec<u8>)> = vec![];
+        for (at, byte) in &self.early {
+            match ranges.last_mut() {
+                Some((from, bytes)) if *from + bytes.len() as i64 == *at => bytes.push(*byte),
+                _ => ranges.push((*at, vec![*byte])),
+            }
+        }
+        let fin = self.early_fin;
+        ranges
+            .into_iter()
+            .map(|(from, bytes)| {
+                let fin = fin == Some(from + bytes.len() as i64);
+                (Seq(number(from, self.config.first_in)), bytes, fin)
+            })
+            .collect()
+    }
+
+    fn sleep(&mut self) {
+        self.dormant = true;
+    }
+
+    fn wake(&mut self, at: &Wake) -> bool {
+        if self.peer_closed || self.closed || self.reset || self.una != self.write_seq() {
+            return false;
+        }
+        let now = time::jiffies() as u32;
+        self.early.clear();
+        self.early_fin = None;
+        self.duplicate = None;
+        self.due = 0;
+        let (in_from, out_from) = (self.input.len(), self.output.len());
+        let rcv_nxt = place(at.rcv_nxt.0, self.config.first_in, self.rcv_nxt());
+        if rcv_nxt > self.rcv_nxt() {
+            assert_eq!(
+                self.taken,
+                self.input.len(),
+                "unread bytes before what was carried"
+            );
+            self.input.resize(rcv_nxt as usize, 0);
+            self.taken = self.input.len();
+        }
+        let edge = place(at.rcv_edge.0, self.config.first_in, self.rcv_nxt());
+        self.promised = edge.max(self.rcv_nxt());
+        self.told = self.rcv_nxt();
+        let snd_nxt = place(at.snd_nxt.0, self.config.first_out, self.una);
+        assert!(snd_nxt >= self.una, "sending goes back");
+        self.output.resize(snd_nxt as usize, 0);
+        (self.una, self.sent, self.recover) = (snd_nxt, snd_nxt, snd_nxt);
+        self.sacked.clear();
+        let edge = place(at.snd_edge.0, self.config.first_out, snd_nxt);
+        self.window = (edge - snd_nxt).max(0);
+        self.window_at = self.rcv_nxt();
+        if let Some(clock) = &mut self.config.clock {
+            self.ts_recent = at.ts_recent;
+            *clock = 0;
+            let ticks = self.tsval(now);
+            self.config.clock = Some(at.tsval.wrapping_sub(ticks));
+        }
+        self.skipped = Some((in_from..self.input.len(), out_from..self.output.len()));
+        self.dormant = false;
+        true
+    }
+
+    fn push(&mut self) {
+        Tcp::push(self, time::jiffies() as u32);
+    }
+
+    fn vanish(&mut self) {
+        self.gone = true;
+        self.packets.clear();
     }
 }
 

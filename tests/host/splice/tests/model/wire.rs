@@ -23,6 +23,9 @@ pub(crate) struct Seen {
     pub(crate) stamps: Option<(u32, u32)>,
     pub(crate) sack: Vec<(u32, u32)>,
     pub(crate) payload: Vec<u8>,
+    /// Bytes of all headers, and of options among them.
+    pub(crate) headers: usize,
+    pub(crate) options: u16,
 }
 
 impl Seen {
@@ -85,6 +88,8 @@ pub(crate) fn read(bytes: &[u8]) -> Seen {
         stamps,
         sack,
         payload: tcp[len..].to_vec(),
+        headers: bytes.len() - tcp.len() + len,
+        options: len as u16 - 20,
     }
 }
 
