@@ -6,6 +6,7 @@
 #[path = "../../../tests/properties/model.rs"]
 #[allow(dead_code, reason = "shared with the tests of the edit")]
 mod packet;
+mod returns;
 mod streams;
 mod tcp;
 mod wire;

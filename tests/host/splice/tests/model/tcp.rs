@@ -452,6 +452,12 @@ impl Tcp {
         }
         // RFC 9293, section 3.10.7.4.
         if end < self.told || at > self.promised {
+            if at > self.promised && seg.len() == 0 && !seg.has(RST) {
+                // An end may have sent more to the proxy than the other end takes, and stamps what it
+                // acknowledges with a number beyond. If both have, and neither believes such a segment, they
+                // never hear each other again: a limit of splicing. RFC 793 asks to believe it.
+                return self.acknowledged(&seg, at, now);
+            }
             if !seg.has(RST) {
                 self.refuse(&seg, now);
             }
@@ -629,7 +635,7 @@ impl socket::Tcp for Tcp {
     }
 
     fn wake(&mut self, at: &Wake) -> bool {
-        if self.peer_closed || self.closed || self.reset || self.una != self.write_seq() {
+        if self.closed || self.reset || self.una != self.write_seq() {
             return false;
         }
         let now = time::jiffies() as u32;

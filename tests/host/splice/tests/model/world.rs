@@ -191,7 +191,12 @@ impl World {
             let packet = self.mark(link, frame);
             match self.ns.filter(packet, state, &read_lock()) {
                 Verdict::Accept(packet) => {
-                    assert!(self.copying(), "a packet of a flow went to the local stack");
+                    assert!(
+                        self.copying(),
+                        "went to the local stack
+{}",
+                        self.tell()
+                    );
                     let bytes: Vec<u8> = packet.into();
                     self.leg(link).receive(&bytes, self.now);
                 }
@@ -545,6 +550,19 @@ impl World {
         }
     }
 
+    /// Where everything stands, for who reads of a failure.
+    fn tell(&self) -> String {
+        let phase = self.splice.as_ref().map(|splice| splice.phase());
+        format!(
+            "client: {}\nits leg: {}\nleg: {}\nserver: {}\n{phase:?} {:?}",
+            self.ends[0],
+            self.leg(0),
+            self.leg(1),
+            self.ends[1],
+            self.flows
+        )
+    }
+
     /// Whether all is said and done.
     fn is_over(&self) -> bool {
         let over = |tcp: &Tcp| tcp.una == tcp.write_seq() && tcp.peer_closed && tcp.closed;
@@ -588,9 +606,9 @@ impl World {
         self.check_streams();
         assert!(
             self.is_over(),
-            "it ends: {:?} {:?}",
-            self.flows,
-            self.splice().phase()
+            "it does not end
+{}",
+            self.tell()
         );
         for side in 0..2 {
             let (end, far) = (&self.ends[side], &self.ends[1 - side]);
