@@ -291,7 +291,8 @@ fn carry(
         }
         ack_floor = Some(terms.ack_floor);
         if flow.has(DRAINING) {
-            drain(ns, splice, direction, terms, &mut packet, &seg);
+            let expected = reverse_terms.ack_floor;
+            drain(ns, splice, direction, terms, expected, &mut packet, &seg);
         }
     }
     if terms.mss != 0 {
@@ -496,13 +497,15 @@ fn echo(
 /// Gives an acknowledgement to the local socket that waits for it.
 ///
 /// The socket gets the headers as they came, without the payload, which goes end to end; with
-/// the number it expects next, and no more acknowledged than it has sent.
+/// the number it expects next, which is beyond the first carried if bytes stay with it, and no more
+/// acknowledged than it has sent.
 #[cold]
 fn drain(
     ns: &Ns,
     splice: &Splice,
     direction: Direction,
     terms: &flow::Terms,
+    expected: Seq,
     packet: &mut Packet,
     seg: &Segment,
 ) {
@@ -528,7 +531,7 @@ fn drain(
         Family::V6 => ip_header(Family::V6) + seg.tcp_len,
     };
     let copy = Packet::build(seg.ip.family, len, |out| {
-        build_drain_ack(out, headers, seg, terms.seq_origin, ack)
+        build_drain_ack(out, headers, seg, expected, ack)
     });
     let Some(mut copy) = copy else {
         ns.count(Stat::DropNoMemory);
