@@ -267,7 +267,7 @@ fn carry(
     }
     // What the proxy has read comes again if its acknowledgement was lost. The receiver has other bytes in
     // that place, from us, and until it has got them it would take these. It comes once more.
-    if reverse.has(DRAINING) && seg.payload_len > 0 && seg.seq.before(terms.seq_origin) {
+    if reverse.has(DRAINING) && seg.seq_len() > 0 && seg.seq.before(terms.seq_origin) {
         packet.consume();
         return Verdict::Stolen;
     }
