@@ -265,6 +265,12 @@ fn carry(
             return drop_packet(ns, packet, Stat::DropInvalidRst);
         }
     }
+    // What the proxy has read comes again if its acknowledgement was lost. The receiver has other bytes in
+    // that place, from us, and until it has got them it would take these. It comes once more.
+    if reverse.has(DRAINING) && seg.seq_len() > 0 && seg.seq.before(terms.seq_origin) {
+        packet.consume();
+        return Verdict::Stolen;
+    }
     let limited = flow.has(LIMITED | FROZEN) || reverse.has(LIMITED | FROZEN);
     let stops = seg.flags.contains(Flags::FIN) && splice.is_to_return();
     if (limited || stops) && rst != Rst::Exact {
@@ -285,7 +291,8 @@ fn carry(
         }
         ack_floor = Some(terms.ack_floor);
         if flow.has(DRAINING) {
-            drain(ns, splice, direction, terms, &mut packet, &seg);
+            let expected = reverse_terms.ack_floor;
+            drain(ns, splice, direction, terms, expected, &mut packet, &seg);
         }
     }
     if terms.mss != 0 {
@@ -490,13 +497,15 @@ fn echo(
 /// Gives an acknowledgement to the local socket that waits for it.
 ///
 /// The socket gets the headers as they came, without the payload, which goes end to end; with
-/// the number it expects next, and no more acknowledged than it has sent.
+/// the number it expects next, which is beyond the first carried if bytes stay with it, and no more
+/// acknowledged than it has sent.
 #[cold]
 fn drain(
     ns: &Ns,
     splice: &Splice,
     direction: Direction,
     terms: &flow::Terms,
+    expected: Seq,
     packet: &mut Packet,
     seg: &Segment,
 ) {
@@ -522,7 +531,7 @@ fn drain(
         Family::V6 => ip_header(Family::V6) + seg.tcp_len,
     };
     let copy = Packet::build(seg.ip.family, len, |out| {
-        build_drain_ack(out, headers, seg, terms.seq_origin, ack)
+        build_drain_ack(out, headers, seg, expected, ack)
     });
     let Some(mut copy) = copy else {
         ns.count(Stat::DropNoMemory);

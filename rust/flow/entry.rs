@@ -162,8 +162,7 @@ impl Flow {
     pub fn advance(&self, end: Seq) {
         let mut top = self.top.load(Relaxed);
         // A retransmission moves nothing. Two CPUs with packets of one flow settle it here.
-        while end.after(Seq(top as u32)) {
-            let next = top.wrapping_add(u64::from(end.distance(Seq(top as u32))));
+        while let Some(next) = end.extend(top) {
             match self.top.cmpxchg(top, next, Relaxed) {
                 Ok(_) => break,
                 Err(seen) => top = seen,

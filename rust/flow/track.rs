@@ -104,7 +104,10 @@ pub fn note(
 ) -> Seen {
     flow.count();
     if is_believable(seg, reverse, reverse_terms) {
-        flow.advance(seg.seq_end());
+        // Of one without bytes the number says only that bytes before it were sent, maybe lost.
+        if seg.seq_len() > 0 {
+            flow.advance(seg.seq_end());
+        }
         if let Some(tsval) = tsval {
             flow.note_tsval(tsval);
         }

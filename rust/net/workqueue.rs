@@ -91,7 +91,7 @@ pub trait HasAlarm: Send + Sync + Sized + 'static {
     /// The queue it runs on.
     fn queue(&self) -> &Queue;
     /// The alarm went off. Process context, may sleep.
-    fn ring(self: Arc<Self>);
+    fn ring(&self);
 }
 
 /// # Safety
@@ -101,7 +101,7 @@ unsafe extern "C" fn callback<T: HasAlarm>(work: *mut kb::work_struct) {
     // SAFETY: The work is the first field of the delayed work, which is that of the `Alarm`.
     let owner = unsafe { *(*work.cast::<Alarm<T>>()).owner.get() };
     // SAFETY: `set` gave this reference away.
-    T::ring(unsafe { Arc::from_raw(owner) });
+    unsafe { Arc::from_raw(owner) }.ring();
 }
 
 /// Prepares the alarm of a value that nobody else has yet.

@@ -19,10 +19,7 @@ use crate::{
         seq::Seq,
     },
 };
-use kernel::sync::{
-    atomic::{Acquire, Full, Relaxed, Release},
-    Arc,
-};
+use kernel::sync::atomic::{Acquire, Full, Relaxed, Release};
 
 /// Where a splice stands, as the packet path sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -313,7 +310,7 @@ impl HasAlarm for Splice {
         &self.ns.queue
     }
 
-    fn ring(self: Arc<Self>) {
+    fn ring(&self) {
         match self.phase() {
             Phase::Live => {
                 if self.is_settled() {
@@ -327,19 +324,19 @@ impl HasAlarm for Splice {
             Phase::Tombstone | Phase::Cut => {
                 if !self.buried.xchg(true, Relaxed) {
                     self.reap();
-                    netlink::announce_end(self.ns.net, &self);
-                    workqueue::set(&*self, time::from_ms(TOMBSTONE_MS));
+                    netlink::announce_end(self.ns.net, self);
+                    workqueue::set(self, time::from_ms(TOMBSTONE_MS));
                 } else {
-                    self.ns.remove(&self);
+                    self.ns.remove(self);
                 }
             }
             Phase::Returned => {
                 if !self.buried.xchg(true, Relaxed) {
                     self.release();
-                    netlink::announce_end(self.ns.net, &self);
-                    workqueue::set(&*self, time::from_ms(RETURNED_MS));
+                    netlink::announce_end(self.ns.net, self);
+                    workqueue::set(self, time::from_ms(RETURNED_MS));
                 } else {
-                    self.ns.remove(&self);
+                    self.ns.remove(self);
                 }
             }
             Phase::Settling => {}

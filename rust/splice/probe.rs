@@ -8,12 +8,7 @@ use crate::{
     flow::{self, Direction},
     net::{netfilter::in_packet_context, skbuff::Packet, time},
     stats::Stat,
-    xlate::{
-        build::build_segment,
-        key::Family,
-        options::TcpOption,
-        tcp::Flags,
-    },
+    xlate::{build::build_segment, key::Family, options::TcpOption, tcp::Flags},
 };
 use kernel::sync::atomic::Relaxed;
 

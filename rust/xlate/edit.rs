@@ -6,7 +6,7 @@ use super::checksum::{self, Sum};
 use super::ip::{Ipv4, Malformed};
 use super::key::{Family, FlowKey};
 use super::options::{self, kind};
-use super::seq::Seq;
+use super::seq::{Seq, Word};
 use super::tcp::{Flags, Header, Segment};
 
 /// The largest window scale; a larger one counts as this (RFC 7323, section 2.3).
@@ -144,11 +144,7 @@ impl Edit {
         if has_ack {
             header.ack = header.ack.add(self.ack_delta);
             if let Some(floor) = ack_floor {
-                if header.ack.before(floor) {
-                    let raised = floor.distance(header.ack);
-                    header.window = shrink(header.window, wscale_out, raised);
-                    header.ack = floor;
-                }
+                (header.ack, header.window) = raise(header.ack, header.window, wscale_out, floor);
             }
         }
         difference(header, &old)
@@ -254,9 +250,7 @@ impl Edit {
         let left = left.add(self.ack_delta);
         let right = right.add(self.ack_delta);
         match ack_floor {
-            // Taken for a D-SACK, such a block would tell of a retransmission that never was.
-            Some(floor) if !right.after(floor) => None,
-            Some(floor) => Some((left.max(floor), right)),
+            Some(floor) => clip(left, right, floor),
             None => Some((left, right)),
         }
     }
@@ -294,10 +288,20 @@ fn difference(new: &Header, old: &Header) -> Sum {
 /// the sender is still backing off when it opens. One that is rounded to nothing is probed (RFC 9293,
 /// section 3.8.6.1), and whoever opens a window from so little says so.
 #[inline]
-fn rescale(window: u16, wscale_in: u8, wscale_out: u8) -> u16 {
+pub fn rescale(window: u16, wscale_in: u8, wscale_out: u8) -> u16 {
     let bytes = u32::from(window).wrapping_shl(u32::from(wscale_in.min(MAX_WSCALE)));
     let scaled = bytes.wrapping_shr(u32::from(wscale_out.min(MAX_WSCALE)));
     u16::try_from(scaled).unwrap_or(u16::MAX)
+}
+
+/// An acknowledgement, `floor` at least, and its window, which ends where it did or a little before.
+#[inline]
+pub fn raise<W: Word>(ack: Seq<W>, window: u16, wscale: u8, floor: Seq<W>) -> (Seq<W>, u16) {
+    if ack.before(floor) {
+        (floor, shrink(window, wscale, floor.distance(ack).into()))
+    } else {
+        (ack, window)
+    }
 }
 
 /// A window that ends where it did, or a little before, after its start went up by `raised`.
@@ -307,6 +311,14 @@ fn shrink(window: u16, wscale: u8, raised: u32) -> u16 {
     let bytes = u32::from(window).wrapping_shl(wscale);
     // It only got smaller, so that it still fits.
     bytes.saturating_sub(raised).wrapping_shr(wscale) as u16
+}
+
+/// What a SACK block says of numbers from `floor` on; `None` if that is nothing.
+///
+/// Taken for a D-SACK, what it says of others would tell of a retransmission that never was.
+#[inline]
+pub fn clip<W: Word>(left: Seq<W>, right: Seq<W>, floor: Seq<W>) -> Option<(Seq<W>, Seq<W>)> {
+    right.after(floor).then(|| (left.max(floor), right))
 }
 
 /// Two numbers of 32 bits in network order.

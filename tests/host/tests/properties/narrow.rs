@@ -2,9 +2,12 @@
 
 //! Everything there is in a narrow sequence space.
 //!
-//! Numbers of `bits` bits, moved to the top of a word, add, wrap and compare just as words do. So
-//! all of them can be tried, and the expectation is stated on a circle that one can draw.
+//! The arithmetic is the same in a word of 8 bits as in one of 32, so that all there is can be tried in
+//! it, and the expectation is stated on a circle that one can draw. What takes whole packets has no
+//! such word; there, numbers of `bits` bits are moved to the top of a word of 32, where they add, wrap
+//! and compare just as words do.
 
+use xlate::edit::{clip, raise, rescale};
 use xlate::{parse, ChecksumField, Edit, Seq};
 
 use crate::model::{Opt, Packet};
@@ -14,38 +17,154 @@ fn seq(n: u32, bits: u32) -> Seq {
     Seq(n << (32 - bits))
 }
 
+/// How many steps `b` is ahead of `a` on a circle of 256, by walking.
+fn steps(a: u8, b: u8) -> i32 {
+    (0..256)
+        .find(|n| (i32::from(a) + n) % 256 == i32::from(b))
+        .unwrap()
+}
+
+/// The same as a table, and as places before and behind: between -128 and 127.
+fn circle() -> (Vec<i32>, Vec<i32>) {
+    let all = || (0..=255u8).flat_map(|a| (0..=255u8).map(move |b| (a, b)));
+    let walks: Vec<i32> = all().map(|(a, b)| steps(a, b)).collect();
+    let ahead = walks.iter().map(|n| (n + 128) % 256 - 128).collect();
+    (walks, ahead)
+}
+
+fn at(a: u8, b: u8) -> usize {
+    usize::from(a) * 256 + usize::from(b)
+}
+
 /// Every pair of numbers of 8 bits, against walking round the circle.
 #[test]
 fn order_of_all_pairs() {
-    for a in 0..256u32 {
-        for b in 0..256u32 {
-            let (x, y) = (seq(a, 8), seq(b, 8));
-            let steps = (0..256).find(|n| (a + n) % 256 == b).unwrap();
-            let before = (128..256).contains(&((256 - steps) % 256));
+    let (walks, ahead) = circle();
+    for a in 0..=255u8 {
+        for b in 0..=255u8 {
+            let (x, y) = (Seq(a), Seq(b));
+            let (walk, ahead) = (walks[at(a, b)], ahead[at(a, b)]);
+            // Half way round, each is before the other.
+            let before = ahead > 0 || ahead == -128;
             assert_eq!(x.before(y), before, "{a} {b}");
             assert_eq!(y.after(x), before, "{a} {b}");
             assert_eq!(x.at_or_after(y), !before, "{a} {b}");
             assert_eq!(x.max(y), if before { y } else { x }, "{a} {b}");
-            assert_eq!(y.distance(x), steps << 24, "{a} {b}");
-            assert_eq!(x.add(steps << 24), y);
-            assert_eq!(y.sub(steps << 24), x);
+            assert_eq!(i32::from(y.distance(x)), walk, "{a} {b}");
+            assert_eq!(x.add(walk as u8), y, "{a} {b}");
+            assert_eq!(y.sub(walk as u8), x, "{a} {b}");
             // Of two different numbers one is first, unless they are half the circle apart.
-            let both = before && y.before(x);
-            assert_eq!(both, steps == 128);
+            assert_eq!(before && y.before(x), walk == 128);
             assert!(a == b || before || y.before(x));
         }
     }
 }
 
-/// Every interval of a space of 6 bits, against listing its members.
+/// Every number and every interval of 8 bits, against listing its members.
 #[test]
 fn within_of_all_intervals() {
-    for from in 0..64u32 {
-        for len in 0..64u32 {
-            let members: Vec<u32> = (0..=len).map(|n| (from + n) % 64).collect();
-            for n in 0..64 {
-                let within = seq(n, 6).within(seq(from, 6), len << 26);
-                assert_eq!(within, members.contains(&n), "{n} {from} {len}");
+    for from in 0..=255u8 {
+        let mut member = [false; 256];
+        for len in 0..=255u8 {
+            member[(usize::from(from) + usize::from(len)) % 256] = true;
+            for n in 0..=255u8 {
+                let within = Seq(n).within(Seq(from), len);
+                assert_eq!(within, member[usize::from(n)], "{n} {from} {len}");
+            }
+        }
+    }
+}
+
+/// Every count of 16 bits and every number of 8: it goes on to the next count that ends in the number,
+/// if that is at most half the circle away, and turns over at its own end.
+#[test]
+fn extension_of_all_counts() {
+    for count in 0..=0xffffu32 {
+        // The counts that come next, by what they end in.
+        let mut next = [None; 256];
+        for n in (1..=128).rev() {
+            next[((count + n) % 256) as usize] = Some(((count + n) % 0x10000) as u16);
+        }
+        for n in 0..=255u8 {
+            let extended = Seq(n).extend(count as u16);
+            assert_eq!(extended, next[usize::from(n)], "{count} {n}");
+        }
+    }
+}
+
+/// Every block and every floor of 8 bits, against listing what the block says.
+#[test]
+fn clip_of_all_blocks() {
+    let (_, ahead) = circle();
+    for floor in 0..=255u8 {
+        for left in 0..=255u8 {
+            for right in 0..=255u8 {
+                let (l, r) = (ahead[at(floor, left)], ahead[at(floor, right)]);
+                let clipped = clip(Seq(left), Seq(right), Seq(floor));
+                // Exactly half way round counts as after for an end and as before for a start.
+                if r <= 0 && r != -128 {
+                    assert_eq!(clipped, None, "{floor} {left} {right}");
+                    continue;
+                }
+                let start = if l < 0 { floor } else { left };
+                assert_eq!(clipped, Some((Seq(start), Seq(right))));
+                // Of a block that is one, it is the part that is not below the floor.
+                if l < r && r > 0 {
+                    let told = |from: i32, to: i32| (-128..128).map(move |n| n >= from && n < to);
+                    let kept = told(ahead[at(floor, start)], r);
+                    let above = told(l, r).zip(-128..128).map(|(is, n)| is && n >= 0);
+                    assert!(kept.eq(above), "{floor} {left} {right}");
+                }
+            }
+        }
+    }
+}
+
+/// Every acknowledgement and floor of 8 bits, every scale, and every window up to the circle, and
+/// beyond: the acknowledgement is the later of both, the right edge never goes up, and goes
+/// down only by what the scale cannot say.
+#[test]
+fn raise_of_all_acknowledgements() {
+    let (_, ahead) = circle();
+    for ack in 0..=255u8 {
+        for floor in 0..=255u8 {
+            let raised = match ahead[at(ack, floor)] {
+                -128 => 128,
+                n => n.max(0),
+            };
+            for wscale in 0..=15u8 {
+                let unit = 1i64 << wscale.min(14);
+                let most = (256 >> wscale.min(8)) as u16;
+                for window in (0..=most + 1).chain([65534, 65535]) {
+                    let (to, left) = raise(Seq(ack), window, wscale, Seq(floor));
+                    let room = i64::from(window) * unit - i64::from(raised);
+                    let said = i64::from(left) * unit;
+                    if raised == 0 {
+                        assert_eq!((to, left), (Seq(ack), window));
+                    } else {
+                        assert_eq!(to, Seq(floor));
+                        assert!(said <= room.max(0), "{ack} {floor} {window} {wscale}");
+                        assert!(said > room - unit, "{ack} {floor} {window} {wscale}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every window and every scale on either side.
+#[test]
+fn rescale_of_all_windows() {
+    for scale_in in 0..=15u8 {
+        for scale_out in 0..=15u8 {
+            let (unit_in, unit_out) = (1u64 << scale_in.min(14), 1u64 << scale_out.min(14));
+            for window in 0..=65535u16 {
+                let got = rescale(window, scale_in, scale_out);
+                let room = u64::from(window) * unit_in;
+                let said = u64::from(got) * unit_out;
+                // No more than there is, and less only by what cannot be said.
+                assert!(said <= room, "{window} {scale_in} {scale_out}");
+                assert!(room - said < unit_out || got == 65535);
             }
         }
     }

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The packet path, the flow lifecycle, and how splices are made, end and give their sockets back: the same
+//! files as in the module, unchanged. What they import of the kernel and of the files that are made of it
+//! stands in the other modules here, as small as it can be: a packet is a vector, a socket whatever the test
+//! says it is, the namespace a list of what left.
+
+pub mod net;
+pub mod pernet;
+
+/// Who listens is not told.
+pub mod netlink {
+    use crate::{net::skbuff::Net, splice::Splice};
+
+    /// Of a new splice.
+    pub fn announce_new(_net: &Net, _splice: &Splice) {}
+
+    /// Of the end of one.
+    pub fn announce_end(_net: &Net, _splice: &Splice) {}
+}
+
+#[path = "../../../../rust/flow/mod.rs"]
+pub mod flow;
+#[path = "../../../../rust/hook.rs"]
+pub mod hook;
+#[path = "../../../../rust/splice/mod.rs"]
+pub mod splice;
+#[path = "../../../../rust/stats.rs"]
+pub mod stats;
+
+pub use xlate;

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rust/pernet.rs` as a splice sees it.
+
+use crate::{
+    flow,
+    net::{skbuff::Net, workqueue::Queue},
+    splice::Splice,
+    stats::Stat,
+};
+use kernel::{prelude::*, sync::Arc};
+use std::cell::Cell;
+
+/// What belongs to one network namespace.
+pub struct Ns {
+    /// The namespace.
+    pub net: &'static Net,
+    /// The flows.
+    pub flows: flow::Table,
+    /// Where alarms ring.
+    pub queue: Queue,
+    counters: [Cell<u64>; Stat::COUNT],
+}
+
+impl Ns {
+    /// A namespace without flows.
+    #[expect(clippy::new_without_default, reason = "as the kernel's")]
+    pub fn new() -> Ns {
+        Ns {
+            net: Box::leak(Box::new(Net(Vec::new().into()))),
+            flows: flow::Table::new(),
+            queue: Queue,
+            counters: std::array::from_fn(|_| Cell::new(0)),
+        }
+    }
+
+    /// Whether there is nothing to look up.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Counts.
+    pub fn count(&self, stat: Stat) {
+        let counter = &self.counters[stat as usize];
+        counter.set(counter.get() + 1);
+    }
+
+    /// What was counted.
+    pub fn counted(&self, stat: Stat) -> u64 {
+        self.counters[stat as usize].get()
+    }
+
+    /// Counts the dead.
+    pub fn count_tombstone(&self) {}
+
+    /// The next identity.
+    pub fn next_id(&self) -> u64 {
+        1
+    }
+
+    /// Sees packets from here on.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub fn hook_in(&self) -> Result {
+        Ok(())
+    }
+
+    /// Puts both flows of a splice in.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST`.
+    pub fn add(&self, splice: &Arc<Splice>) -> Result {
+        self.flows.insert(splice, Splice::to_server)?;
+        self.flows.insert(splice, Splice::to_client)
+    }
+
+    /// Takes them out.
+    pub fn unlist(&self, splice: &Splice) {
+        self.flows.remove(splice, Splice::to_server);
+        self.flows.remove(splice, Splice::to_client);
+    }
+
+    /// Forgets a splice.
+    pub fn remove(&self, splice: &Splice) {
+        self.unlist(splice);
+    }
+}
