@@ -3,7 +3,8 @@
 # Needs: module
 # Run: by name only, by `make matrix`
 # Random splices, SAMPLES of them from SEED: family, options of each connection, losses, the moment of arming, the kind
-# of end. Every byte is compared; nothing may be left after any. SAMPLE=n is that one alone, with captures.
+# of end. Every byte is compared; nothing may be left after any. SAMPLE=n is that one alone, with captures; REPEAT=n does
+# each n times; CONTROL=1 asks for no splice.
 #
 #   lane N:   cN c0 ── netem ── p0 pN p1 ── netem ── e0 sN
 # Limit: 100000 s
@@ -31,6 +32,8 @@ if [ -n "${SAMPLE:-}" ]; then
 fi
 options=()
 for w in ${WITHOUT:-}; do options+=(--without "$w"); done
+[ -z "${CONTROL:-}" ] || options+=(--control)
+[ -z "${REPEAT:-}" ] || options+=(--repeat "$REPEAT")
 step "$SAMPLES samples of SEED=$SEED"
 nsenter --net=/run/netns/c0 matrix --seed "$SEED" --samples "$SAMPLES" --first "$first" --lanes "$LANES" --slow "$SLOW" \
 	"${options[@]}" >"$OUT/samples" 2>&1 </dev/null &

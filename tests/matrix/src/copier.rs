@@ -39,7 +39,7 @@ impl Copier {
         let mut progress = false;
         for from in 0..2 {
             for _ in 0..4 {
-                if self.ended[from] || !self.step(from, buf)? {
+                if self.ended[from] || self.reset != [false; 2] || !self.step(from, buf)? {
                     break;
                 }
                 progress = true;

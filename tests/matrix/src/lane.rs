@@ -65,6 +65,24 @@ impl Lane {
         })
     }
 
+    /// Sockets, counters and splices as they are, for who wants to know why nothing moves.
+    pub(crate) fn state(&mut self) -> String {
+        let mut out = String::new();
+        for space in &self.spaces {
+            for what in ["ss -Htanoeim", "nstat -s"] {
+                let line = format!("nsenter --net=/run/netns/{} {what}", space.name);
+                let said = command(&line).unwrap_or_else(|e| e);
+                out += &format!("== {line}\n{said}\n");
+            }
+        }
+        for splice in self.kernel.splices().unwrap_or_default() {
+            if splice.state != Some(SpliceState::Tombstone) {
+                out += &format!("{splice:?}\n");
+            }
+        }
+        out + &format!("{:?}\n", self.kernel.stats())
+    }
+
     /// Cuts what a failed sample has left, so that it is not taken for the next one's.
     pub(crate) fn clean(&mut self, limit: Duration) -> Result<(), String> {
         let splices = self.kernel.splices().map_err(|e| e.to_string())?;
@@ -101,21 +119,21 @@ impl Lane {
             for (space, dev) in place {
                 let name = &self.spaces[*space].name;
                 if old.is_none_or(|old| old.mtu != new.mtu) {
-                    command(&format!("ip -n {name} link set {dev} mtu {}", new.mtu), "")?;
+                    command(&format!("ip -n {name} link set {dev} mtu {}", new.mtu))?;
                 }
                 if old.is_none_or(|old| old.offloads != new.offloads) {
                     let to = if new.offloads { "on" } else { "off" };
                     let ethtool = format!(
                         "nsenter --net=/run/netns/{name} ethtool -K {dev} tso {to} gso {to} gro {to} tx {to} rx {to} sg {to}"
                     );
-                    command(&ethtool, "")?;
+                    command(&ethtool)?;
                 }
                 if old.map(|old| old.netem()) != Some(new.netem()) {
                     let netem = format!(
                         "tc -n {name} qdisc replace dev {dev} root netem limit 20000{}",
                         new.netem()
                     );
-                    command(&netem, "")?;
+                    command(&netem)?;
                 }
             }
             self.links[side] = Some(new);

@@ -399,6 +399,11 @@ impl Sample {
         }
     }
 
+    /// A SYN that is sent again asks for ECN no longer (RFC 3168, section 6.1.1.1).
+    pub(crate) fn may_lose_ecn(&self) -> bool {
+        self.legs.iter().any(|leg| leg.ecn) && !self.is_clean()
+    }
+
     /// Whether a path may lose or reorder packets.
     pub(crate) fn is_clean(&self) -> bool {
         self.links.iter().all(Link::is_clean)

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
@@ -121,26 +120,16 @@ impl Counters {
     }
 }
 
-/// Runs a command of iproute2 or ethtool on a batch of lines, or without one.
-pub(crate) fn command(line: &str, batch: &str) -> Result<(), String> {
+/// Runs a command of iproute2 or ethtool, and returns what it says.
+pub(crate) fn command(line: &str) -> Result<String, String> {
     let mut words = line.split_whitespace();
-    let mut child = Command::new(words.next().unwrap_or_default())
+    let out = Command::new(words.next().unwrap_or_default())
         .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| format!("{line}: {e}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(batch.as_bytes())
-            .map_err(|e| format!("{line}: {e}"))?;
-    }
-    let out = child
-        .wait_with_output()
+        .stdin(Stdio::null())
+        .output()
         .map_err(|e| format!("{line}: {e}"))?;
     if out.status.success() {
-        Ok(())
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     } else {
         Err(format!(
             "{line}: {}",
