@@ -383,7 +383,7 @@ impl Course<'_> {
             End::Limit(_) => Some(self.sample.first),
             End::FinBoth => None,
             // Only what was sent before arming.
-            End::Reset(..) | End::Delete(_) => return self.wake(paused),
+            End::Reset(..) | End::Delete(_) | End::Idle => return self.wake(paused),
             End::ReturnOnCommand(_) => {
                 if self.phase == Phase::Live {
                     return self.wake(paused);
@@ -475,7 +475,12 @@ impl Course<'_> {
             server_fd: Some(server.as_raw_fd()),
             limit_to_server: limits[0],
             limit_to_client: limits[1],
-            flags: matches!(self.end, End::ReturnOnFin(_)).then_some(SpliceFlags::RETURN_ON_FIN),
+            idle_timeout: (self.end == End::Idle).then_some(150),
+            flags: match self.end {
+                End::ReturnOnFin(_) => Some(SpliceFlags::RETURN_ON_FIN),
+                End::Idle => Some(SpliceFlags::CUT_WHEN_IDLE),
+                _ => None,
+            },
             ..SpliceNew::default()
         };
         let made = self.lane.kernel.splice_new(&new);
@@ -618,6 +623,7 @@ impl Course<'_> {
             End::Reset(Side::Client, _) => EndReason::ResetByClient,
             End::Reset(Side::Server, _) => EndReason::ResetByServer,
             End::Delete(_) => EndReason::Deleted,
+            End::Idle => EndReason::Idle,
             End::Limit(_) | End::ReturnOnFin(_) | End::ReturnOnCommand(_) => EndReason::Returned,
         };
         if ended.reason != Some(wanted) {
@@ -713,6 +719,7 @@ impl Course<'_> {
             && match self.end {
                 End::Reset(by, _) => self.hosts[by.index()].stream.is_none() && reset(by.other()),
                 End::Delete(_) => self.commanded && reset(Side::Client) && reset(Side::Server),
+                End::Idle => reset(Side::Client) && reset(Side::Server),
                 _ => self.hosts.iter().all(Host::is_done),
             }
     }

@@ -5,6 +5,7 @@
 
 mod copier;
 mod course;
+mod held;
 mod host;
 mod lane;
 mod random;
@@ -29,6 +30,10 @@ const USAGE: &str = "usage: matrix --seed N [OPTION...]
   --repeat N       run each so many times (1)
   --control        ask for no splice: the proxy copies all
   --without WHAT   leave out: return, mss, loss (again and again)
+  --ends           instead, every kind of end in turn, quickly
+  --killed N       instead, N splices in lane 0 whose proxy is killed
+  --deleted N      the same, and its namespace goes too
+  --hold N         be the proxy of these
   --list           print the samples and do nothing";
 
 struct Args {
@@ -41,6 +46,18 @@ struct Args {
     without: Vec<String>,
     list: bool,
     control: bool,
+    ends: bool,
+    held: Option<held::What>,
+}
+
+impl Args {
+    fn sample(&self, number: u64) -> Sample {
+        if self.ends {
+            Sample::ending(self.seed, number)
+        } else {
+            Sample::choose(self.seed, number, &self.without)
+        }
+    }
 }
 
 fn args() -> Result<Args, String> {
@@ -54,6 +71,8 @@ fn args() -> Result<Args, String> {
         without: Vec::new(),
         list: false,
         control: false,
+        ends: false,
+        held: None,
     };
     let mut seed = None;
     let mut args = std::env::args().skip(1);
@@ -77,16 +96,26 @@ fn args() -> Result<Args, String> {
             "--lanes" => out.lanes = number()?.clamp(1, 64) as usize,
             "--slow" => out.slow = number()?.clamp(1, 100) as u32,
             "--repeat" => out.repeat = number()?,
+            "--killed" => out.held = Some(held::What::Killed(number()?)),
+            "--deleted" => out.held = Some(held::What::Deleted(number()?)),
+            "--hold" => out.held = Some(held::What::Hold(number()?)),
             "--without" => out.without.push(value),
             _ => return Err(USAGE.into()),
         }
     }
-    out.seed = seed.ok_or(USAGE)?;
+    out.seed = match out.held {
+        Some(_) => 0,
+        None => seed.ok_or(USAGE)?,
+    };
     Ok(out)
 }
 
 fn main() -> ExitCode {
-    match args().and_then(|args| run(&args)) {
+    let done = args().and_then(|args| match args.held {
+        Some(what) => held::run(what, args.slow).map(|()| true),
+        None => run(&args),
+    });
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(text) => {
@@ -192,7 +221,7 @@ fn work(number: usize, args: &Args, next: &AtomicU64, sum: &Mutex<Sum>) -> Resul
             continue;
         }
         for number in at..end.min(args.first + args.samples) {
-            let sample = Sample::choose(args.seed, number, &args.without);
+            let sample = args.sample(number);
             let began = Instant::now();
             let ran = (0..args.repeat).try_fold(Outcome::default(), |_, _| {
                 one(&mut lane, &sample, args, sum)
@@ -219,7 +248,7 @@ fn run(args: &Args) -> Result<bool, String> {
     println!("SEED={} SAMPLES={}", args.seed, args.samples);
     if args.list {
         for number in args.first..args.first + args.samples {
-            println!("{}", Sample::choose(args.seed, number, &args.without));
+            println!("{}", args.sample(number));
         }
         return Ok(true);
     }

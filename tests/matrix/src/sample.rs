@@ -193,6 +193,8 @@ pub(crate) enum End {
     Reset(Side, [u64; 2]),
     /// It is deleted.
     Delete([u64; 2]),
+    /// Nobody sends anything, and it is cut.
+    Idle,
     /// It returns after so many bytes.
     Limit([Option<u64>; 2]),
     /// It returns when that side closes.
@@ -212,7 +214,7 @@ impl End {
 
     /// What may be lost: nothing that is delivered is wrong, but not all is delivered.
     pub(crate) fn aborts(self) -> bool {
-        matches!(self, End::Reset(..) | End::Delete(_))
+        matches!(self, End::Reset(..) | End::Delete(_) | End::Idle)
     }
 }
 
@@ -385,6 +387,78 @@ impl Sample {
         }
     }
 
+    /// Sample `number` of those that show each kind of end, quickly: few bytes, over links that do nothing.
+    pub(crate) fn ending(seed: u64, number: u64) -> Sample {
+        let mut random = Random::new(seed, 3, number);
+        let random = &mut random;
+        let sizes = [random.size(5000), random.size(5000)];
+        let head = [random.upto(sizes[0]), random.upto(sizes[1])];
+        let link = Link {
+            loss: 0,
+            duplicate: 0,
+            reorder: 0,
+            delay_ms: 0,
+            rate_mbit: None,
+            mtu: 1500,
+            offloads: true,
+        };
+        let mut leg = Options {
+            timestamps: true,
+            sack: true,
+            scaling: true,
+            ecn: false,
+            receive: [Buffer::Grows(7); 2],
+            send: [None; 2],
+            mss: [None; 2],
+            nodelay: [true; 2],
+            cork: false,
+        };
+        let mut legs = [leg; 2];
+        let mut moment = random.pick(&[Moment::AtOnce, Moment::Unread([100, 100])]);
+        let side = random.pick(&Side::BOTH);
+        let some = [random.upto(sizes[0]), random.upto(sizes[1])];
+        let end = match number % 16 {
+            0 => End::Fin(Side::Client),
+            1 => End::Fin(Side::Server),
+            2 => End::FinBoth,
+            3 => End::Half(side, 5),
+            4 | 5 => End::Reset(Side::Client, some),
+            6 | 7 => End::Reset(Side::Server, some),
+            8 => End::Delete(some),
+            9 => End::Idle,
+            10 => End::Limit([Some(some[0] - head[0].min(some[0])), None]),
+            11 => End::Limit([None, Some(some[1] - head[1].min(some[1]))]),
+            12 => End::ReturnOnFin(side),
+            13 => End::ReturnOnCommand(some),
+            14 => {
+                moment = Moment::Fin(random.pick(&[[true, false], [false, true], [true, true]]));
+                End::FinBoth
+            }
+            _ => {
+                leg.timestamps = false;
+                legs[side.index()] = leg;
+                End::Fin(side)
+            }
+        };
+        Sample {
+            seed,
+            number,
+            v6: random.chance(50),
+            mixed: false,
+            links: [link; 2],
+            legs,
+            sizes,
+            head,
+            moment,
+            end,
+            first: side,
+            close: random.chance(50),
+            again: random.chance(20),
+            chunk: 5000,
+            pause_ms: 0,
+        }
+    }
+
     /// What the kernel has to say to it, if it must refuse.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         let [client, server] = &self.legs;
@@ -504,6 +578,22 @@ impl fmt::Display for Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_end_comes_by_in_sixteen() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for number in 0..16 {
+            let sample = Sample::ending(5, number);
+            kinds.insert(
+                format!("{:?}", sample.end)
+                    .split('(')
+                    .next()
+                    .map(String::from),
+            );
+            assert_eq!(sample.refusal().is_some(), number == 15);
+        }
+        assert_eq!(kinds.len(), 9);
+    }
 
     #[test]
     fn a_sample_is_the_same_each_time_and_every_kind_comes_by() {
