@@ -291,8 +291,9 @@ fn carry(
         }
         ack_floor = Some(terms.ack_floor);
         if flow.has(DRAINING) {
-            let expected = reverse_terms.ack_floor;
-            drain(ns, splice, direction, terms, expected, &mut packet, &seg);
+            // The socket may have received more than was carried, and expects what comes after that.
+            let expects = reverse_terms.ack_floor;
+            drain(ns, splice, direction, terms, expects, &mut packet, &seg);
         }
     }
     if terms.mss != 0 {
@@ -505,7 +506,7 @@ fn drain(
     splice: &Splice,
     direction: Direction,
     terms: &flow::Terms,
-    expected: Seq,
+    expects: Seq,
     packet: &mut Packet,
     seg: &Segment,
 ) {
@@ -531,7 +532,7 @@ fn drain(
         Family::V6 => ip_header(Family::V6) + seg.tcp_len,
     };
     let copy = Packet::build(seg.ip.family, len, |out| {
-        build_drain_ack(out, headers, seg, expected, ack)
+        build_drain_ack(out, headers, seg, expects, ack)
     });
     let Some(mut copy) = copy else {
         ns.count(Stat::DropNoMemory);

@@ -9,6 +9,9 @@ use super::options::{self, kind};
 use super::seq::{Seq, Word};
 use super::tcp::{Flags, Header, Segment};
 
+/// What a host sends in a segment if it knows nothing better (RFC 9293, section 3.7.1).
+const SEGMENT: u32 = 536;
+
 /// The largest window scale; a larger one counts as this (RFC 7323, section 2.3).
 const MAX_WSCALE: u8 = 14;
 
@@ -287,10 +290,16 @@ fn difference(new: &Header, old: &Header) -> Sum {
 /// Rounded down. Rounded up, a window of a few bytes takes in a segment that its owner drops, and
 /// the sender is still backing off when it opens. One that is rounded to nothing is probed (RFC 9293,
 /// section 3.8.6.1), and whoever opens a window from so little says so.
+///
+/// But one that takes a segment is never rounded to nothing: a receiver that has no more room than
+/// that at all would wait for ever, and its sender too.
 #[inline]
 pub fn rescale(window: u16, wscale_in: u8, wscale_out: u8) -> u16 {
     let bytes = u32::from(window).wrapping_shl(u32::from(wscale_in.min(MAX_WSCALE)));
     let scaled = bytes.wrapping_shr(u32::from(wscale_out.min(MAX_WSCALE)));
+    if scaled == 0 && bytes >= SEGMENT {
+        return 1;
+    }
     u16::try_from(scaled).unwrap_or(u16::MAX)
 }
 
@@ -685,6 +694,10 @@ mod tests {
         assert_eq!(rescale(3, 7, 9), 0);
         assert_eq!(rescale(7, 7, 9), 1);
         assert_eq!(rescale(0, 7, 9), 0);
+        // Room for a segment is room: 7160 bytes in units of 8192, 536 and 535 in units of 16384.
+        assert_eq!(rescale(7160, 0, 13), 1);
+        assert_eq!(rescale(536, 0, 14), 1);
+        assert_eq!(rescale(535, 0, 14), 0);
         // A scale above 14 counts as 14.
         assert_eq!(rescale(1, 255, 0), 16_384);
         assert_eq!(rescale(65_535, 255, 255), 65_535);

@@ -250,7 +250,9 @@ impl Packet {
         };
         if self.flags & SYN == 0 && self.window != 0 {
             let bytes = i128::from(self.window) << edit.wscale_in.min(14);
-            p.window = (bytes / unit_out).clamp(0, 65535) as u16;
+            // Room for a segment does not become none.
+            let least = if bytes >= 536 { 1 } else { 0 };
+            p.window = (bytes / unit_out).clamp(least, 65535) as u16;
         }
 
         if self.has_ack() {
