@@ -45,7 +45,11 @@ impl From<Splice> for SpliceNew {
             to_server: splice.to_server,
             to_client: splice.to_client,
             idle_timeout: splice.idle_timeout,
-            // Limits are for sockets.
+            // Limits, and a return, are for sockets.
+            flags: splice
+                .flags
+                .filter(|flags| flags.contains(SpliceFlags::CUT_WHEN_IDLE))
+                .map(|_| SpliceFlags::CUT_WHEN_IDLE),
             ..SpliceNew::default()
         }
     }
