@@ -18,17 +18,23 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod backend;
+pub mod body;
 pub mod config;
 pub mod connection;
 pub mod gateway;
 pub mod host;
 pub mod http;
+pub mod keepalive;
+pub mod keeper;
 pub mod kernel;
 pub mod linger;
 pub mod listener;
 pub mod log;
 pub mod notify;
 pub mod pool;
+pub mod response;
+pub mod returns;
 pub mod route;
 pub mod server;
 pub mod sni;

@@ -142,6 +142,11 @@ impl Client {
         self.exchange.call(self.family, &StatsGetRequest)
     }
 
+    /// The number of the family, which is another one after the module was loaded anew.
+    pub fn family(&self) -> u16 {
+        self.family
+    }
+
     /// What the kernel remarked on the last request that succeeded.
     pub fn warning(&self) -> Option<&str> {
         self.exchange.warning.as_deref()
