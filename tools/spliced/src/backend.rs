@@ -62,7 +62,8 @@ struct State {
 pub struct Backend {
     /// Where it listens.
     pub address: SocketAddr,
-    idling: Idling,
+    /// Its connections that wait.
+    pub idling: Idling,
     state: Mutex<State>,
     /// Connections on their way for the stock, or a probe.
     opening: AtomicUsize,

@@ -398,6 +398,8 @@ impl Check<'_> {
 
         let pools = self.pools(file.pool);
         let mut used = HashSet::new();
+        // Pools whose connections wait for requests.
+        let mut reused = HashSet::new();
         let mut listeners: Vec<Listener> = Vec::new();
         let mut taken = HashSet::new();
         for listener in file.listener {
@@ -457,6 +459,9 @@ impl Check<'_> {
                     &pools,
                     &mut routes,
                 );
+                if listener.protocol == Protocol::Http && http.keep_alive {
+                    reused.insert(pool.clone());
+                }
                 used.insert(pool);
             }
             listeners.push(Listener {
@@ -478,6 +483,18 @@ impl Check<'_> {
                 self.wrong(
                     span.clone(),
                     format!("no route uses pool \"{name}\"; remove it, or name it in a route"),
+                );
+            }
+        }
+
+        for (name, (pool, span)) in &pools {
+            if pool.opens_ahead() && used.contains(name) && !reused.contains(name) {
+                self.wrong(
+                    span.clone(),
+                    format!(
+                        "min_idle of pool \"{name}\" opens connections that no request could use; \
+                         remove it, or use the pool on an http listener with keep_alive"
+                    ),
                 );
             }
         }
@@ -885,6 +902,30 @@ addresses = ["127.0.0.1:81"]
                 "10: no route uses pool \"q\"",
             ),
             (problems(&format!("{SMALL}{SMALL}")), "17: duplicate key"),
+            (
+                problems("[http]\nkeepalive = true"),
+                "2: unknown field `keepalive`, expected one of `keep_alive`",
+            ),
+            (
+                problems("[http]\nsplice_threshold = 0"),
+                "2: splice_threshold = 0 is out of range; use 1 to",
+            ),
+            (
+                problems("[timeouts]\nkeep_alive = \"0s\""),
+                "2: timeouts.keep_alive is zero",
+            ),
+            (
+                problems(&format!("{SMALL}min_idle = 9\nmax_idle = 8")),
+                "10: min_idle = 9 is more than max_idle = 8; raise max_idle",
+            ),
+            (
+                problems(&format!("{SMALL}idle_timeout = \"0s\"")),
+                "10: idle_timeout is zero",
+            ),
+            (
+                problems(&format!("{SMALL}min_idle = 1\n[http]\nkeep_alive = false")),
+                "8: min_idle of pool \"p\" opens connections that no request could use",
+            ),
         ] {
             assert!(
                 found.iter().any(|p| p.starts_with(expected)),

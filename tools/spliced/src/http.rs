@@ -81,6 +81,8 @@ pub const TRUNCATED: Reject = Reject::new(400, "the connection was closed within
 pub const NO_ROUTE: Reject = Reject::new(404, "no route for this host and path");
 /// No backend.
 pub const NO_BACKEND: Reject = Reject::new(502, "no backend could be reached");
+/// A backend that does not answer.
+pub const LATE: Reject = Reject::new(504, "the backend gave no response in time");
 /// The body is none.
 pub const BAD_BODY: Reject = Reject::new(400, "malformed request body");
 const BAD: Reject = Reject::new(400, "malformed request head");
@@ -94,6 +96,7 @@ fn phrase(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "Error",
     }

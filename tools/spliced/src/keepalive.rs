@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -141,6 +141,8 @@ enum Broken {
     Answer(&'static str),
     /// Nothing has moved for too long.
     Idle,
+    /// The backend has not answered for too long.
+    Late,
     /// The kernel had both connections and did not give them back.
     Spliced(String),
 }
@@ -151,6 +153,7 @@ impl Broken {
             Broken::Client(why) | Broken::Server { why, .. } | Broken::Spliced(why) => why.clone(),
             Broken::Malformed(why) | Broken::Answer(why) => (*why).into(),
             Broken::Idle => "idle".into(),
+            Broken::Late => http::LATE.why.into(),
         }
     }
 }
@@ -237,6 +240,29 @@ impl Reply<'_> {
                 }
             }
         }
+    }
+}
+
+impl Reply<'_> {
+    /// Passes an interim response on; what is none comes back.
+    async fn interim<W: AsyncWriteExt + Unpin>(
+        &mut self,
+        head: Result<ResponseHead, Broken>,
+        to: &mut W,
+        idle: Option<Duration>,
+        record: &mut Record,
+    ) -> Option<Result<ResponseHead, Broken>> {
+        let head = match head {
+            Ok(head) if head.interim() => head,
+            other => return Some(other),
+        };
+        let bytes = self.bytes.get(..head.length).unwrap_or_default();
+        if let Err(broken) = patiently(idle, to.write_all(bytes), client_broke).await {
+            return Some(Err(broken));
+        }
+        record.copied(0, head.length as u64);
+        self.bytes.drain(..head.length);
+        None
     }
 }
 
@@ -377,6 +403,7 @@ impl Session<'_> {
                     tracing::warn!(backend = ?record.backend, why, "no response");
                     reject("the backend gave no response")
                 }
+                Broken::Late => Some(Refused::Http(http::LATE)),
                 Broken::Client(_) | Broken::Idle | Broken::Spliced(_) => None,
             };
             if let Some(refused) = refused {
@@ -634,51 +661,47 @@ impl Session<'_> {
         let result = {
             let (mut from_client, mut to_client) = client.split();
             let (mut from_server, mut to_server) = stream.split();
-            let mut uploading = *upload != Upload::Done && early.is_none();
-            let mut rest = pin!(upload_rest(
-                &mut from_client,
-                &mut to_server,
-                upload,
-                &mut surplus,
-                idle,
-                &copied
-            ));
             let mut failed = None;
-            loop {
-                if let Some(head) = early.take() {
-                    break Ok(head);
-                }
-                let answer = tokio::select! {
-                    done = &mut rest, if uploading => {
-                        uploading = false;
-                        match done {
-                            // It may have answered before it stopped reading.
-                            Err(broken @ Broken::Server { .. }) => failed = Some(broken),
-                            Err(broken) => break Err(broken),
-                            Ok(()) => {}
+            let mut answered = early.map(Ok);
+            if *upload != Upload::Done && answered.is_none() {
+                let mut rest = pin!(upload_rest(
+                    &mut from_client,
+                    &mut to_server,
+                    upload,
+                    &mut surplus,
+                    idle,
+                    &copied
+                ));
+                while answered.is_none() {
+                    tokio::select! {
+                        done = &mut rest => {
+                            match done {
+                                Ok(()) => {}
+                                // It may have answered before it stopped reading.
+                                Err(broken @ Broken::Server { .. }) => failed = Some(broken),
+                                Err(broken) => answered = Some(Err(broken)),
+                            }
+                            break;
                         }
-                        continue;
+                        head = reply.head(&mut from_server) => {
+                            answered = reply.interim(head, &mut to_client, idle, record).await;
+                        }
                     }
-                    answer = reply.head(&mut from_server) => answer,
-                    () = pause(idle), if !uploading => Err(Broken::Idle),
-                };
-                match answer {
-                    Ok(head) if head.interim() => {
-                        let bytes = reply.bytes.get(..head.length).unwrap_or_default();
-                        patiently(idle, to_client.write_all(bytes), client_broke).await?;
-                        record.carried_to_client += head.length as u64;
-                        reply.bytes.drain(..head.length);
-                    }
-                    Ok(head) => break Ok(head),
-                    Err(Broken::Server { silent, why }) => {
-                        let (why, silent) = match &failed {
-                            Some(failed) => (failed.why(), false),
-                            None => (why, silent),
-                        };
-                        break Err(Broken::Server { why, silent });
-                    }
-                    Err(broken) => break Err(broken),
                 }
+            }
+            while answered.is_none() {
+                let head = tokio::select! {
+                    head = reply.head(&mut from_server) => head,
+                    // Nobody is left to answer.
+                    _ = from_client.ready(Interest::ERROR) => Err(client_broke("reset".into())),
+                    () = pause(idle) => Err(Broken::Late),
+                };
+                answered = reply.interim(head, &mut to_client, idle, record).await;
+            }
+            match (answered, failed) {
+                (Some(Err(Broken::Server { .. })), Some(failed)) => Err(failed),
+                (Some(answered), _) => answered,
+                (None, _) => Err(Broken::Late),
             }
         };
         self.buffer.extend_from_slice(&surplus);
@@ -702,7 +725,7 @@ impl Session<'_> {
                     ready.map_err(|error| client_broke(error.to_string()))?;
                     return Ok(None);
                 }
-                () = pause(idle) => return Err(Broken::Idle),
+                () = pause(idle) => return Err(Broken::Late),
             };
             if !head.interim() {
                 return Ok(Some(head));

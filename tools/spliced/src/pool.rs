@@ -86,6 +86,11 @@ impl Pool {
         }
     }
 
+    /// Whether connections are opened before there are requests for them.
+    pub fn opens_ahead(&self) -> bool {
+        self.backends.iter().any(|backend| backend.idling.min > 0)
+    }
+
     /// All its backends.
     pub fn backends(&self) -> &[Arc<Backend>] {
         &self.backends

@@ -224,7 +224,7 @@ mod tests {
         }
         kernel.send(Ok(Told::Ended(end(3)))).unwrap();
         assert_eq!(returns.watch(3).told(LONG).await, Some(end(3)));
-        assert_eq!(locked(&returns.0).early.len(), EARLY - 1);
+        assert!(locked(&returns.0).early.len() <= EARLY);
         drop(returns.watch(4));
         assert!(locked(&returns.0).waiting.is_empty());
     }
