@@ -98,7 +98,7 @@ expect "first request of a connection opened ahead" "$(clients c.test 1 2 >"$T/t
 same "each backend in turn" "$(cat "$T/two")" "b1=1 b2=1"
 
 step "a backend dies"
-stop "$NGINX_B1" -KILL
+stop "$NGINX_B1"
 wait_for 10 bash -c "! nsenter --net=/run/netns/b1 ss -Hltn 'sport = :80' | grep -q ."
 same "answers" "$(clients c.test 4 15)" "b2=60"
 wait_for 10 lines_are 222

@@ -46,6 +46,27 @@ impl From<Splice> for Armed {
     }
 }
 
+/// Whether the kernel refuses with this error only before it has touched the sockets.
+fn is_before_any_change(error: &Error) -> bool {
+    use rustix::io::Errno;
+    let before = [
+        Errno::INVAL,
+        Errno::NOTCONN,
+        Errno::OPNOTSUPP,
+        Errno::BUSY,
+        Errno::EXIST,
+        Errno::PERM,
+        Errno::ACCESS,
+        Errno::NOENT,
+        Errno::BADF,
+        Errno::NOTSOCK,
+        Errno::PROTONOSUPPORT,
+    ];
+    error
+        .errno()
+        .is_some_and(|errno| before.contains(&Errno::from_raw_os_error(errno)))
+}
+
 /// The end of a splice that has ended.
 fn end(splice: &Splice) -> Option<Ended> {
     let reason = splice.reason.unwrap_or(EndReason::None);
@@ -154,6 +175,13 @@ impl Splicer for Kernel {
         let (endpoints, began) = (endpoints(client, server), Instant::now());
         match self.0.splice_new(&new) {
             Ok(splice) => Ok(splice.into()),
+            // Unread bytes may have been moved before it failed, and nobody knows how many. Without
+            // limits the copying goes on with what is left.
+            Err(error @ Error::Kernel { .. })
+                if terms.limits.is_some() && !is_before_any_change(&error) =>
+            {
+                Err(Failure::Unknown(refusal(&error)))
+            }
             Err(error @ (Error::Kernel { .. } | Error::NotLoaded)) => {
                 Err(Failure::Refused(refusal(&error)))
             }
@@ -258,6 +286,20 @@ mod tests {
         let ended = splice(3, 20, Tombstone);
         assert_eq!(found(vec![before, ended], &ours), Some(3));
         assert_eq!(found(vec![], &ours), None);
+    }
+
+    #[test]
+    fn some_refusals_come_too_late() {
+        let error = |errno| Error::Kernel {
+            errno,
+            message: None,
+            attribute: None,
+        };
+        // ENOTCONN and EOPNOTSUPP; ENOMEM, EPIPE and ECONNRESET are of sending as well.
+        assert!(is_before_any_change(&error(107)) && is_before_any_change(&error(95)));
+        for errno in [12, 32, 104] {
+            assert!(!is_before_any_change(&error(errno)), "{errno}");
+        }
     }
 
     #[test]

@@ -293,8 +293,9 @@ impl Armer {
     }
 }
 
-/// How long the kernel's word is waited for before it is asked, at first and at last.
-const LOOK_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
+/// How long the kernel's word is waited for before it is asked, at first and at last. It remembers
+/// a splice that returned for ten seconds.
+const LOOK_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 /// One thread that asks the kernel, and its socket.
 struct Arming {
