@@ -126,5 +126,5 @@ wait_for 30 no_splices
 same "splices that ended otherwise than by a return" "$(jq -s '[.[] | select(.event == "end" and .reason != "returned")] | length' "$T/events.json")" 0
 captures_end
 judge_all --lossless
-# curl: one connection a family, and two or three for each upload, which changes the host; the raw client: one a family.
-cat "$T/client.json" | jq '.connections | length'
+# curl: one connection a family, and two for each of four uploads, since the host changes; the raw client: one a family.
+same "connections of clients" "$(counted client '.connections | length')" 12

@@ -843,7 +843,7 @@ impl Session<'_> {
                 record.end = Some("closed".into());
                 return Ok(Step::End);
             }
-            return Ok(self.to_the_end(server, route, record).await);
+            return Ok(self.leave(server, route, record).await);
         }
         // A backend that answers before it has the whole request may still read it, or not; when it
         // has answered, the rest is nobody's.
@@ -1027,7 +1027,7 @@ impl Session<'_> {
     }
 
     /// Leaves both connections to the kernel, or to the gateway, until they end.
-    async fn to_the_end(
+    async fn leave(
         &mut self,
         server: Option<TcpStream>,
         route: &Route,
