@@ -602,6 +602,48 @@ fn the_gateway_does_the_same() {
 }
 
 #[test]
+fn any_cut_of_the_stream_is_answered_the_same() {
+    for (mode, size) in [
+        ("splice", 1),
+        ("splice", 61),
+        ("gateway", 7),
+        ("gateway", 1021),
+    ] {
+        let (a, b) = (backend("a"), backend("b"));
+        let kernel = Kernel::new(Manner::Tells);
+        let proxy = Proxy::start(&two(mode, a.address, b.address, ""), &kernel);
+        let mut client = proxy.client();
+        client.set_nodelay(true).unwrap();
+        let body = noise("up", 2000);
+        let mut all = get("/a/len/20000");
+        all.extend(b"PUT /b/len/5 HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n");
+        all.extend(&body);
+        all.extend(b"\r\nPOST /a/len/6 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        all.extend(b"7d0;x=y\r\n");
+        all.extend(&body);
+        all.extend(b"\r\n0\r\nX-Trailer: z\r\n\r\n");
+        all.extend(get("/b/chunked/20000/300"));
+        let mut writer = client.try_clone().unwrap();
+        let writing = thread::spawn(move || {
+            for piece in all.chunks(size) {
+                writer.write_all(piece).unwrap();
+            }
+        });
+        for (name, length) in [("a", 20_000), ("b", 5), ("a", 6), ("b", 20_000)] {
+            assert!(
+                answer(&mut client) == (200, noise(name, length)),
+                "{mode} {size}"
+            );
+        }
+        writing.join().unwrap();
+        let bodies =
+            |of: &Backend| -> Vec<_> { of.seen().into_iter().map(|seen| seen.body).collect() };
+        assert!(bodies(&a) == [vec![], body.clone()]);
+        assert!(bodies(&b) == [body, vec![]]);
+    }
+}
+
+#[test]
 fn events_that_are_lost_are_asked_for() {
     let (lines, _) = pipelined("splice", Manner::Loses);
     assert!(lines.iter().any(|line| line["mode"] == "spliced"));
