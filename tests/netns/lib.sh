@@ -235,7 +235,9 @@ serve() {
 }
 listening() { in_ns "$1" ss -Hltn "sport = :$2" | grep -q .; }
 
-# proxy_config MODE [LINE...]: a.test and /one go to b1, b.test and /two to b2, over either family.
+# proxy_config MODE [LINE...]: a.test and /one go to b1, b.test and /two to b2, over either family. HTTP_KEYS go
+# to the table [http]; without them the first request decides for the whole connection.
+HTTP_KEYS=('keep_alive = false')
 proxy_config() {
 	local mode=$1 fam
 	shift
@@ -243,6 +245,7 @@ proxy_config() {
 		printf 'mode = "%s"\nworkers = 2\n' "$mode"
 		printf '%s\n' "$@"
 		printf '[log]\nlevel = "debug"\naccess = "%s"\n' "$T/access"
+		printf '%s\n' '[http]' "${HTTP_KEYS[@]}"
 		for fam in 4 6; do
 			cat <<-TOML
 				[[listener]]

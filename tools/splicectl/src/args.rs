@@ -2,7 +2,7 @@
 
 //! The command line.
 
-use crate::format::parse_duration;
+use crate::format::{parse_bytes, parse_duration};
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 use std::os::fd::RawFd;
@@ -50,12 +50,8 @@ pub(crate) enum Verb {
         id: u64,
     },
 
-    /// Cut splices at once: both ends get a RST.
-    Del {
-        /// Identities, as `list` prints them.
-        #[arg(required = true, value_name = "ID")]
-        ids: Vec<u64>,
-    },
+    /// End splices: cut them at once, or give their sockets back.
+    Del(Del),
 
     /// Print splices as they begin and end, one a line, until interrupted.
     Monitor,
@@ -112,9 +108,49 @@ pub(crate) struct New {
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
 
-    /// Cut the splice after this long without a packet (500ms, 90s, 15m, 2h, 1d), or never.
+    /// Probe the ends after this long without a packet (500ms, 90s, 15m, 2h, 1d), or never; who
+    /// does not answer has the splice cut.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) idle_timeout: Option<u64>,
+
+    /// Give the sockets back after this many bytes of the client's stream, counted from the first
+    /// that was not read.
+    ///
+    /// They go back to whoever still has them open: this command ends at once, and what it
+    /// inherited or copied with --pid is closed then, so a return needs another process that holds
+    /// them. Sockets that nobody holds are closed with a FIN.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, conflicts_with = "from")]
+    pub(crate) limit_to_server: Option<u64>,
+
+    /// The same for the server's stream.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, conflicts_with = "from")]
+    pub(crate) limit_to_client: Option<u64>,
+
+    /// A FIN of either side is not passed on: the sockets are given back, and the one toward that
+    /// side reads end of file. Any limit implies this.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) return_on_fin: bool,
+
+    /// Cut at once after the idle timeout, without probing the ends.
+    #[arg(long)]
+    pub(crate) cut_when_idle: bool,
+}
+
+/// Which splices end, and how.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Del {
+    /// Cut at once: both ends get a RST. This is the default.
+    #[arg(long, conflicts_with = "give_back")]
+    pub(crate) reset: bool,
+
+    /// Give the sockets back to the process that still holds them, once all that was carried is
+    /// acknowledged. Refused after a FIN, and when nobody holds them.
+    #[arg(long = "return")]
+    pub(crate) give_back: bool,
+
+    /// Identities, as `list` prints them.
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<u64>,
 }
 
 fn descriptor() -> clap::builder::RangedI64ValueParser<RawFd> {
@@ -145,6 +181,12 @@ mod tests {
             "splicectl new --pid 7 --client-fd 3 --server-fd 4 --idle-timeout never",
             "splicectl new --from x.json -j",
             "splicectl -p new --from -",
+            "splicectl new --client-fd 3 --server-fd 4 --limit-to-server 0 --limit-to-client 4G",
+            "splicectl new --client-fd 3 --server-fd 4 --return-on-fin --cut-when-idle",
+            "splicectl new --from x --cut-when-idle",
+            "splicectl del 1 2",
+            "splicectl del --reset 1",
+            "splicectl del 1 --return",
         ] {
             assert_eq!(kind(line), None, "{line}");
         }
@@ -173,6 +215,22 @@ mod tests {
             (
                 "splicectl new --from x --idle-timeout 3w",
                 ErrorKind::ValueValidation,
+            ),
+            (
+                "splicectl new --from x --limit-to-client 5",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "splicectl new --from x --return-on-fin",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "splicectl new --client-fd 3 --server-fd 4 --limit-to-client 5Q",
+                ErrorKind::ValueValidation,
+            ),
+            (
+                "splicectl del --reset --return 1",
+                ErrorKind::ArgumentConflict,
             ),
             ("splicectl del", ErrorKind::MissingRequiredArgument),
             ("splicectl show x", ErrorKind::ValueValidation),

@@ -2,22 +2,30 @@
 
 //! `splicectl del`
 
+use crate::args::Del;
 use crate::fail::{Fail, tell};
 use crate::format;
 use crate::output::Output;
 use tcp_splice_netlink::{Client, DelMode};
 
-pub(crate) fn run(out: &Output, ids: &[u64]) -> Result<(), Fail> {
+pub(crate) fn run(out: &Output, del: &Del) -> Result<(), Fail> {
     let mut client = Client::open().map_err(Fail::kernel("del"))?;
-    let mut cut = Vec::new();
+    let (mode, word) = match del.give_back {
+        true => (DelMode::Return, "returning"),
+        false => (DelMode::Reset, "cut"),
+    };
+    let mut ending = Vec::new();
     let mut result = Ok(());
-    for id in ids {
-        match client.splice_del(*id, DelMode::Reset) {
+    for id in &del.ids {
+        match client.splice_del(*id, mode) {
             Ok(splice) => {
                 if !out.json() {
-                    out.text(&format!("cut {id}: {}\n", format::path(&splice, out.signs)))?;
+                    out.text(&format!(
+                        "{word} {id}: {}\n",
+                        format::path(&splice, out.signs)
+                    ))?;
                 }
-                cut.push(splice);
+                ending.push(splice);
             }
             Err(error) if Fail::is_general(&error) => {
                 return Err(Fail::kernel(format!("del {id}"))(error));
@@ -29,7 +37,7 @@ pub(crate) fn run(out: &Output, ids: &[u64]) -> Result<(), Fail> {
         }
     }
     if out.json() {
-        out.value(&cut)?;
+        out.value(&ending)?;
     }
     result
 }

@@ -67,6 +67,25 @@ pub(crate) fn parse_duration(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "it is too long".into())
 }
 
+/// Reads a number of bytes, which may end in K, M, G or T, each 1024 of the one before.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let (number, shift) = match text.char_indices().last() {
+        Some((at, 'K')) => (&text[..at], 10),
+        Some((at, 'M')) => (&text[..at], 20),
+        Some((at, 'G')) => (&text[..at], 30),
+        Some((at, 'T')) => (&text[..at], 40),
+        _ => (text, 0),
+    };
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err("expected a whole number, with K, M, G or T after it or without".into());
+    }
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "it is too large".into())
+}
+
 /// An address and a port, whichever of them is known.
 pub(crate) fn endpoint(address: Option<IpAddr>, port: Option<u16>) -> String {
     match (address, port) {
@@ -231,6 +250,32 @@ pub(crate) mod tests {
             "9999999999999999d",
         ] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits() {
+        for (text, amount) in [
+            ("0", 0),
+            ("17", 17),
+            ("1K", 1024),
+            ("4G", 4 << 30),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(amount), "{text}");
+        }
+        for text in [
+            "",
+            "K",
+            "-1",
+            "+1",
+            "1.5M",
+            "1k",
+            "1KB",
+            "18446744073709551616",
+            "99999999T",
+        ] {
+            assert!(parse_bytes(text).is_err(), "{text}");
         }
     }
 

@@ -29,7 +29,7 @@ fn run(args: Args) -> Result<(), Fail> {
         Verb::New(new) => new::run(out, new),
         Verb::List => list::run(out),
         Verb::Show { id } => show::run(out, id),
-        Verb::Del { ids } => del::run(out, &ids),
+        Verb::Del(del) => del::run(out, &del),
         Verb::Monitor => monitor::run(out),
         Verb::Stats => stats::run(out),
         Verb::Save { file } => save::run(file.as_deref()),

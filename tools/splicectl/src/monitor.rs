@@ -100,6 +100,14 @@ mod tests {
                 "end 4  {path}  reset-by-server after 3m12s, 2.0 KiB to server, 300 MiB to client"
             ))
         );
+        let mut returned = splice(4);
+        returned.reason = Some(EndReason::Returned);
+        assert_eq!(
+            line(&Event::End(returned), ASCII),
+            Some(format!(
+                "end 4  {path}  returned after 3m12s, 2.0 KiB to server, 300 MiB to client"
+            ))
+        );
         let lost = serde_json::to_string(&record(5, &Event::Lost)).expect("it can be written");
         assert_eq!(lost, r#"{"time":5,"event":"lost"}"#);
         let splice = Splice {

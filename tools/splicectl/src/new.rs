@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::{restore, show};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use tcp_splice_netlink::{Client, Splice, SpliceNew};
+use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceNew};
 
 pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
     // Copies of another process's descriptors stay open until the kernel has answered.
@@ -33,10 +33,22 @@ pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
             SpliceNew {
                 client_fd: resolve(args.client_fd)?,
                 server_fd: resolve(args.server_fd)?,
+                limit_to_server: args.limit_to_server,
+                limit_to_client: args.limit_to_client,
                 ..SpliceNew::default()
             }
         }
     };
+    let mut flags = new.flags.unwrap_or_default();
+    for (wanted, flag) in [
+        (args.return_on_fin, SpliceFlags::RETURN_ON_FIN),
+        (args.cut_when_idle, SpliceFlags::CUT_WHEN_IDLE),
+    ] {
+        if wanted {
+            flags |= flag;
+        }
+    }
+    new.flags = Some(flags).filter(|flags| flags.0 != 0);
     new.idle_timeout = args.idle_timeout.or(new.idle_timeout);
     let splice = Client::open()
         .and_then(|mut client| client.splice_new(&new))

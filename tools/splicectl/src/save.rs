@@ -2,11 +2,11 @@
 
 //! `splicectl save`
 
-use crate::fail::Fail;
+use crate::fail::{Fail, tell};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use tcp_splice_netlink::{Client, Splice, SpliceState};
+use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceState};
 
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Fail> {
     let splices = Client::open()
@@ -29,6 +29,14 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Fail> {
 /// What is saved: those that carry data, lowest identity first.
 fn text(mut splices: Vec<Splice>) -> Result<String, Fail> {
     splices.retain(is_live);
+    let all = splices.len();
+    splices.retain(|splice| !gives_back(splice));
+    if splices.len() < all {
+        tell(&format!(
+            "save: left out {} that will be given back to their process, which only this host can",
+            all - splices.len()
+        ));
+    }
     splices.sort_by_key(|splice| splice.id);
     let text = serde_json::to_string_pretty(&splices).map_err(Fail::other("save"))?;
     Ok(text + "\n")
@@ -37,6 +45,17 @@ fn text(mut splices: Vec<Splice>) -> Result<String, Fail> {
 /// Whether there is a point in making the splice again.
 pub(crate) fn is_live(splice: &Splice) -> bool {
     splice.state != Some(SpliceState::Tombstone)
+}
+
+/// Whether its sockets are to become a process's again. Made elsewhere without them it would carry
+/// what is not for that server.
+pub(crate) fn gives_back(splice: &Splice) -> bool {
+    splice.state == Some(SpliceState::Returning)
+        || splice.limit_to_server.is_some()
+        || splice.limit_to_client.is_some()
+        || splice
+            .flags
+            .is_some_and(|flags| flags.contains(SpliceFlags::RETURN_ON_FIN))
 }
 
 /// Writes a file beside the one meant and puts it in its place, so that there is always a whole one.
@@ -69,7 +88,20 @@ pub(crate) mod tests {
     fn what_ended_is_left_out() {
         let mut ended = splice(2);
         ended.state = Some(SpliceState::Tombstone);
-        let text = saved(vec![splice(3), ended, splice(1)]);
+        let mut limited = splice(4);
+        limited.limit_to_server = Some(0);
+        let mut returning = splice(5);
+        returning.state = Some(SpliceState::Returning);
+        let mut on_fin = splice(6);
+        on_fin.flags = Some(SpliceFlags::RETURN_ON_FIN);
+        let text = saved(vec![
+            splice(3),
+            ended,
+            limited,
+            splice(1),
+            returning,
+            on_fin,
+        ]);
         let back: Vec<Splice> = serde_json::from_str(&text).expect("it can be read");
         assert_eq!(back, [splice(1), splice(3)]);
         assert_eq!(saved(vec![]), "[]\n");

@@ -72,6 +72,25 @@ fn text(splice: &Splice, arrow: &str, color: bool) -> String {
         "moved to client",
         splice.moved_to_client.map(exact),
     );
+    line(
+        &mut out,
+        2,
+        "limit to server",
+        splice.limit_to_server.map(exact),
+    );
+    line(
+        &mut out,
+        2,
+        "limit to client",
+        splice.limit_to_client.map(exact),
+    );
+    let flags = splice.flags.map(|flags| flags.names().join(" "));
+    line(
+        &mut out,
+        2,
+        "flags",
+        flags.filter(|flags| !flags.is_empty()),
+    );
     for (name, flow) in [
         ("client to server", &splice.to_server),
         ("server to client", &splice.to_client),
@@ -145,6 +164,9 @@ fn flow_lines(out: &mut String, flow: &Flow, arrow: &str) {
     line(out, 4, "seq next", number(flow.seq_next));
     line(out, 4, "ack last", number(flow.ack_last));
     line(out, 4, "ack floor", number(flow.ack_floor));
+    line(out, 4, "mss", number(flow.mss.filter(|mss| *mss > 0)));
+    line(out, 4, "window edge", number(flow.window_edge));
+    line(out, 4, "tsval last", number(flow.tsval_last));
     line(
         out,
         4,
@@ -158,7 +180,29 @@ fn flow_lines(out: &mut String, flow: &Flow, arrow: &str) {
 mod tests {
     use super::*;
     use crate::format::tests::splice;
-    use tcp_splice_netlink::SpliceState;
+    use tcp_splice_netlink::{SpliceFlags, SpliceState};
+
+    #[test]
+    fn limits_are_shown() {
+        let mut splice = splice(7);
+        splice.state = Some(SpliceState::Returning);
+        splice.limit_to_server = Some(0);
+        splice.limit_to_client = Some(1 << 20);
+        splice.flags = Some(SpliceFlags::RETURN_ON_FIN | SpliceFlags::CUT_WHEN_IDLE);
+        if let Some(flow) = &mut splice.to_client {
+            flow.mss = Some(1460);
+            flow.window_edge = Some(70);
+        }
+        let text = text(&splice, "→", false);
+        for expected in [
+            "  state             returning\n",
+            "  limit to server   0 B\n  limit to client   1048576 B (1.0 MiB)\n",
+            "  flags             return-on-fin cut-when-idle\n",
+            "    mss             1460\n    window edge     70\n",
+        ] {
+            assert!(text.contains(expected), "{expected:?} not in {text}");
+        }
+    }
 
     #[test]
     fn everything_is_shown() {

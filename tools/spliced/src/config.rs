@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
+use crate::backend::Idling;
 use crate::log::Format;
 use crate::pool::{Policy, Pool};
 use crate::route::{Host, Mode, Route, Table};
@@ -24,6 +25,12 @@ use crate::route::{Host, Mode, Route, Table};
 const HEAD_RANGE: Range<usize> = 1024..(1 << 20) + 1;
 /// More loops than any machine has cores.
 const MAX_THREADS: usize = 1024;
+/// Below it a splice cannot pay; above it nothing would be spliced.
+const THRESHOLD_RANGE: Range<usize> = 1..(1 << 40) + 1;
+/// More than any client sends on one connection.
+const MAX_REQUESTS: usize = 1 << 30;
+/// Connections to one backend that may wait for requests.
+const MAX_IDLE: usize = 1 << 16;
 /// Connections in user space that one listener may hold.
 const MAX_CONNECTIONS: usize = 1 << 20;
 
@@ -46,6 +53,21 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Without a byte either way, gateway and spliced alike; `None` means for ever.
     pub idle: Option<Duration>,
+    /// From the end of a response to the first byte of the next request.
+    pub keep_alive: Duration,
+}
+
+/// How requests share connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http {
+    /// Each request of a connection goes its own way; without it the first decides for all.
+    pub keep_alive: bool,
+    /// A body of at least so many bytes is the kernel's; a shorter one is cheaper to copy.
+    pub splice_threshold: u64,
+    /// The same for a chunk.
+    pub chunk_threshold: u64,
+    /// Most requests of one connection.
+    pub max_requests: usize,
 }
 
 /// One listener.
@@ -76,6 +98,10 @@ pub struct Config {
     pub max_head: usize,
     /// Limits in time.
     pub timeouts: Timeouts,
+    /// Requests on connections.
+    pub http: Http,
+    /// All pools.
+    pub pools: Vec<Arc<Pool>>,
     /// Form of the log.
     pub log_format: Format,
     /// Least severe message that is logged.
@@ -185,6 +211,8 @@ struct File {
     #[serde(default)]
     timeouts: FileTimeouts,
     #[serde(default)]
+    http: FileHttp,
+    #[serde(default)]
     log: FileLog,
     #[serde(default)]
     listener: Vec<Spanned<FileListener>>,
@@ -198,6 +226,16 @@ struct FileTimeouts {
     header: Option<Spanned<Time>>,
     connect: Option<Spanned<Time>>,
     idle: Option<Time>,
+    keep_alive: Option<Spanned<Time>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct FileHttp {
+    keep_alive: Option<bool>,
+    splice_threshold: Option<Spanned<usize>>,
+    chunk_threshold: Option<Spanned<usize>>,
+    max_requests: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -250,6 +288,9 @@ struct FilePool {
     addresses: Vec<Spanned<String>>,
     #[serde(default)]
     policy: Policy,
+    min_idle: Option<Spanned<usize>>,
+    max_idle: Option<Spanned<usize>>,
+    idle_timeout: Option<Spanned<Time>>,
 }
 
 /// A duration written as a number and a unit: `250ms`, `10s`, `15m`, `1h`.
@@ -313,13 +354,52 @@ impl Check<'_> {
         let max_head = self.count("max_head", file.max_head, 1 << 16, HEAD_RANGE);
         let idle = file.timeouts.idle.map_or(Duration::from_secs(900), |t| t.0);
         let timeouts = Timeouts {
-            header: self.positive("header", file.timeouts.header, Duration::from_secs(10)),
-            connect: self.positive("connect", file.timeouts.connect, Duration::from_secs(3)),
+            header: self.positive(
+                "timeouts.header",
+                file.timeouts.header,
+                Duration::from_secs(10),
+            ),
+            connect: self.positive(
+                "timeouts.connect",
+                file.timeouts.connect,
+                Duration::from_secs(3),
+            ),
             idle: Some(idle).filter(|t| !t.is_zero()),
+            keep_alive: self.positive(
+                "timeouts.keep_alive",
+                file.timeouts.keep_alive,
+                Duration::from_secs(60),
+            ),
+        };
+        let threshold = |check: &mut Self, key, given, default| {
+            check.count(key, given, default, THRESHOLD_RANGE) as u64
+        };
+        let http = Http {
+            keep_alive: file.http.keep_alive.unwrap_or(true),
+            splice_threshold: threshold(
+                &mut self,
+                "splice_threshold",
+                file.http.splice_threshold,
+                16 << 10,
+            ),
+            chunk_threshold: threshold(
+                &mut self,
+                "chunk_threshold",
+                file.http.chunk_threshold,
+                256 << 10,
+            ),
+            max_requests: self.count(
+                "max_requests",
+                file.http.max_requests,
+                1000,
+                1..MAX_REQUESTS + 1,
+            ),
         };
 
         let pools = self.pools(file.pool);
         let mut used = HashSet::new();
+        // Pools whose connections wait for requests.
+        let mut reused = HashSet::new();
         let mut listeners: Vec<Listener> = Vec::new();
         let mut taken = HashSet::new();
         for listener in file.listener {
@@ -379,6 +459,9 @@ impl Check<'_> {
                     &pools,
                     &mut routes,
                 );
+                if listener.protocol == Protocol::Http && http.keep_alive {
+                    reused.insert(pool.clone());
+                }
                 used.insert(pool);
             }
             listeners.push(Listener {
@@ -404,6 +487,18 @@ impl Check<'_> {
             }
         }
 
+        for (name, (pool, span)) in &pools {
+            if pool.opens_ahead() && used.contains(name) && !reused.contains(name) {
+                self.wrong(
+                    span.clone(),
+                    format!(
+                        "min_idle of pool \"{name}\" opens connections that no request could use; \
+                         remove it, or use the pool on an http listener with keep_alive"
+                    ),
+                );
+            }
+        }
+
         if !self.problems.is_empty() {
             self.problems.sort_by_key(|p| p.line);
             return Err(self.problems);
@@ -414,6 +509,8 @@ impl Check<'_> {
             drain_timeout: file.drain_timeout.map_or(Duration::from_secs(30), |t| t.0),
             max_head,
             timeouts,
+            http,
+            pools: pools.into_values().map(|(pool, _)| pool).collect(),
             log_format: file.log.format,
             log_level: match file.log.level {
                 Level::Error => tracing::Level::ERROR,
@@ -452,10 +549,7 @@ impl Check<'_> {
     fn positive(&mut self, key: &str, given: Option<Spanned<Time>>, default: Duration) -> Duration {
         let Some(given) = given else { return default };
         if given.get_ref().0.is_zero() {
-            self.wrong(
-                given.span(),
-                format!("timeouts.{key} is zero; every connection would fail, use \"10s\" or such"),
-            );
+            self.wrong(given.span(), format!("{key} is zero; use \"10s\" or such"));
         }
         given.get_ref().0
     }
@@ -509,7 +603,22 @@ impl Check<'_> {
                     None => {}
                 }
             }
-            let pool = Arc::new(Pool::new(name.clone(), addresses, pool.policy));
+            let default = Idling::default();
+            let max = self.count("max_idle", pool.max_idle, default.max, 0..MAX_IDLE + 1);
+            let min_span = pool.min_idle.as_ref().map(Spanned::span);
+            let min = self.count("min_idle", pool.min_idle, default.min, 0..MAX_IDLE + 1);
+            if let Some(span) = min_span.filter(|_| min > max) {
+                self.wrong(
+                    span,
+                    format!("min_idle = {min} is more than max_idle = {max}; raise max_idle"),
+                );
+            }
+            let idling = Idling {
+                min,
+                max,
+                timeout: self.positive("idle_timeout", pool.idle_timeout, Duration::from_secs(30)),
+            };
+            let pool = Arc::new(Pool::new(name.clone(), addresses, pool.policy, idling));
             made.insert(name, (pool, span));
         }
         made
@@ -793,6 +902,30 @@ addresses = ["127.0.0.1:81"]
                 "10: no route uses pool \"q\"",
             ),
             (problems(&format!("{SMALL}{SMALL}")), "17: duplicate key"),
+            (
+                problems("[http]\nkeepalive = true"),
+                "2: unknown field `keepalive`, expected one of `keep_alive`",
+            ),
+            (
+                problems("[http]\nsplice_threshold = 0"),
+                "2: splice_threshold = 0 is out of range; use 1 to",
+            ),
+            (
+                problems("[timeouts]\nkeep_alive = \"0s\""),
+                "2: timeouts.keep_alive is zero",
+            ),
+            (
+                problems(&format!("{SMALL}min_idle = 9\nmax_idle = 8")),
+                "10: min_idle = 9 is more than max_idle = 8; raise max_idle",
+            ),
+            (
+                problems(&format!("{SMALL}idle_timeout = \"0s\"")),
+                "10: idle_timeout is zero",
+            ),
+            (
+                problems(&format!("{SMALL}min_idle = 1\n[http]\nkeep_alive = false")),
+                "8: min_idle of pool \"p\" opens connections that no request could use",
+            ),
         ] {
             assert!(
                 found.iter().any(|p| p.starts_with(expected)),

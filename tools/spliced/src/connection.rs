@@ -14,12 +14,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::config::Protocol;
 use crate::gateway;
 use crate::http::{self, HeadReader, Reject};
+use crate::keepalive;
 use crate::linger;
 use crate::listener::Served;
 use crate::log::{AccessLog, Carrier, Record};
+use crate::pool::{self, Connected, Purpose};
 use crate::route::{Mode, Route};
 use crate::sni::{Alert, HelloError, HelloReader};
-use crate::splice::Armer;
+use crate::splice::{Armer, Outcome, Terms};
 
 /// How far the process is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,12 +51,15 @@ pub struct Shared {
 }
 
 /// While draining, how long a connection may take to send its first byte.
-const DRAIN_GRACE: Duration = Duration::from_millis(500);
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_millis(500);
 /// First size of the buffer for a head; it doubles up to the limit.
-const FIRST_BUFFER: usize = 4096;
+pub(crate) const FIRST_BUFFER: usize = 4096;
 
 /// Serves a connection that was just accepted, and logs it.
 pub async fn serve(client: TcpStream, peer: SocketAddr, served: &Served, shared: &Shared) {
+    if served.protocol == Protocol::Http && served.http.keep_alive {
+        return keepalive::serve(client, peer, served, shared).await;
+    }
     let start = Instant::now();
     let mut record = Record::new(peer, &served.name);
     let to_copy = tokio::select! {
@@ -66,13 +71,27 @@ pub async fn serve(client: TcpStream, peer: SocketAddr, served: &Served, shared:
     };
     // Not within the select: the gateway has its own way to be cut.
     if let Some((client, server)) = to_copy {
-        let cut = reached(shared.phase.clone(), Phase::Cut);
-        let carried = gateway::run(client, server, served.timeouts.idle, cut).await;
-        record.carried_to_server = carried.to_server;
-        record.carried_to_client = carried.to_client;
-        record.user_bytes_after_arming = carried.to_server.saturating_add(carried.to_client);
-        record.end = Some(carried.end.as_str().into());
+        copy(client, server, served, shared, &mut record).await;
     }
+    write_record(record, start, shared);
+}
+
+/// Copies to the end of both connections.
+pub(crate) async fn copy(
+    client: TcpStream,
+    server: TcpStream,
+    served: &Served,
+    shared: &Shared,
+    record: &mut Record,
+) {
+    let cut = reached(shared.phase.clone(), Phase::Cut);
+    let carried = gateway::run(client, server, served.timeouts.idle, cut).await;
+    record.copied(carried.to_server, carried.to_client);
+    record.end = Some(carried.end.as_str().into());
+}
+
+/// Writes the line.
+pub(crate) fn write_record(mut record: Record, start: Instant, shared: &Shared) {
     record.total_us = micros(start);
     record.emit();
     if let Some(access) = &shared.access {
@@ -80,12 +99,12 @@ pub async fn serve(client: TcpStream, peer: SocketAddr, served: &Served, shared:
     }
 }
 
-fn micros(since: Instant) -> u64 {
+pub(crate) fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The end of a connection that no backend gets.
-enum Refused {
+pub(crate) enum Refused {
     /// With a response.
     Http(Reject),
     /// With an alert.
@@ -95,7 +114,7 @@ enum Refused {
 }
 
 impl Refused {
-    async fn answer(self, mut client: TcpStream, record: &mut Record, head: &[u8]) {
+    pub(crate) async fn answer(self, mut client: TcpStream, record: &mut Record, head: &[u8]) {
         let (status, reply, why) = match self {
             Refused::Http(reject) => {
                 let head_only = head.trim_ascii_start().starts_with(b"HEAD ");
@@ -139,16 +158,32 @@ async fn talk(
     };
     record.read_before_arming = head.len() as u64;
     record.head_us = Some(micros(start));
+    hand_over(client, head, &route, served, shared, record).await
+}
+
+/// Connects, sends what was read, and leaves the rest to the kernel. Returns both sockets when user
+/// space is to carry.
+pub(crate) async fn hand_over(
+    client: TcpStream,
+    head: Vec<u8>,
+    route: &Route,
+    served: &Served,
+    shared: &Shared,
+    record: &mut Record,
+) -> Option<(TcpStream, TcpStream)> {
     record.route = Some(route.name.clone());
     record.pool = Some(route.pool.name.clone());
-
-    let connecting = Instant::now();
-    let Some(mut server) = connect(&route, served, record).await else {
+    let purpose = Purpose::Whole {
+        mss: Some(route.mode)
+            .filter(|mode| *mode == Mode::Splice)
+            .and_then(|_| pool::mss(&client)),
+    };
+    let Some(connected) = connect(route, purpose, served, record).await else {
         let refused = no_backend(served.protocol, "no backend could be reached");
         refused.answer(client, record, &head).await;
         return None;
     };
-    record.connect_us = Some(micros(connecting));
+    let mut server = connected.stream;
 
     // Not tried again elsewhere: this backend may have acted on a part of it.
     match timeout(served.timeouts.connect, server.write_all(&head)).await {
@@ -177,7 +212,7 @@ async fn talk(
     }
 }
 
-fn no_backend(protocol: Protocol, why: &'static str) -> Refused {
+pub(crate) fn no_backend(protocol: Protocol, why: &'static str) -> Refused {
     match protocol {
         Protocol::Http => Refused::Http(Reject {
             why,
@@ -187,11 +222,17 @@ fn no_backend(protocol: Protocol, why: &'static str) -> Refused {
     }
 }
 
-async fn connect(route: &Route, served: &Served, record: &mut Record) -> Option<TcpStream> {
+pub(crate) async fn connect(
+    route: &Route,
+    purpose: Purpose,
+    served: &Served,
+    record: &mut Record,
+) -> Option<Connected> {
+    let start = Instant::now();
     let mut failures = Vec::new();
     let connected = route
         .pool
-        .connect(served.timeouts.connect, &mut failures)
+        .connect(purpose, served.timeouts.connect, &mut failures)
         .await;
     for failure in &failures {
         tracing::warn!(
@@ -202,13 +243,15 @@ async fn connect(route: &Route, served: &Served, record: &mut Record) -> Option<
         );
     }
     record.failed_backends = failures.len();
-    let (server, address) = connected?;
-    record.backend = Some(address);
-    Some(server)
+    let connected = connected?;
+    record.backend = Some(connected.backend.address);
+    record.reused = connected.reused;
+    record.connect_us = Some(micros(start));
+    Some(connected)
 }
 
-/// Hands both sockets to the kernel. They come back when it refuses.
-async fn splice(
+/// Hands both sockets to the kernel, for good. They come back when it refuses.
+pub(crate) async fn splice(
     client: TcpStream,
     server: TcpStream,
     served: &Served,
@@ -224,20 +267,20 @@ async fn splice(
             return None;
         }
     };
-    let result = shared.armer.arm(client, server, served.timeouts.idle).await;
+    let terms = Terms {
+        idle: served.timeouts.idle,
+        limits: None,
+    };
+    let outcome = shared.armer.arm(client, server, terms).await;
     record.arm_us = Some(micros(arming));
-    match result {
-        Ok(armed) => {
-            record.mode = Carrier::Spliced;
-            record.splice_id = armed.id;
-            record.moved_to_server = armed.moved_to_server;
-            record.moved_to_client = armed.moved_to_client;
+    match outcome {
+        Outcome::Armed(armed, _) => {
+            record.armed(&armed);
             None
         }
-        Err((refusal, sockets)) => {
+        Outcome::Refused(refusal, client, server) => {
             record.mode = Carrier::Refused;
             record.refusal = Some(refusal.reason);
-            let (client, server) = sockets?;
             match (TcpStream::from_std(client), TcpStream::from_std(server)) {
                 (Ok(client), Ok(server)) => Some((client, server)),
                 (Err(error), _) | (_, Err(error)) => {
@@ -245,6 +288,10 @@ async fn splice(
                     None
                 }
             }
+        }
+        Outcome::Unknown(refusal) => {
+            record.end = Some(format!("unknown whether spliced: {refusal}"));
+            None
         }
     }
 }

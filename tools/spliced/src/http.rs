@@ -5,6 +5,7 @@
 //! httparse splits the head; this file then refuses what two HTTP implementations could
 //! understand differently (RFC 9112, section 11.2), because the backend gets the same bytes.
 
+use crate::body::Body;
 use crate::host::normal_authority;
 
 /// Most header fields in a head.
@@ -21,6 +22,24 @@ pub struct Head {
     pub host: Option<String>,
     /// Bytes of the head, its empty line included; what follows is the body.
     pub length: usize,
+    /// Where the body ends.
+    pub body: Body,
+    /// Whether the client keeps the connection for another request.
+    pub persistent: bool,
+    /// Whether the client waits for leave before it sends the body.
+    pub expects_continue: bool,
+    /// Whether the backend may take what follows on the connection to be of the same user (NTLM).
+    pub binds: bool,
+}
+
+impl Head {
+    /// Whether asking twice is as good as once; RFC 9110, section 9.2.2.
+    pub fn idempotent(&self) -> bool {
+        matches!(
+            &*self.method,
+            "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE"
+        )
+    }
 }
 
 /// A request that is answered by the proxy.
@@ -62,6 +81,10 @@ pub const TRUNCATED: Reject = Reject::new(400, "the connection was closed within
 pub const NO_ROUTE: Reject = Reject::new(404, "no route for this host and path");
 /// No backend.
 pub const NO_BACKEND: Reject = Reject::new(502, "no backend could be reached");
+/// A backend that does not answer.
+pub const LATE: Reject = Reject::new(504, "the backend gave no response in time");
+/// The body is none.
+pub const BAD_BODY: Reject = Reject::new(400, "malformed request body");
 const BAD: Reject = Reject::new(400, "malformed request head");
 
 fn phrase(status: u16) -> &'static str {
@@ -73,6 +96,7 @@ fn phrase(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "Error",
     }
@@ -162,7 +186,7 @@ pub fn parse(stream: &[u8]) -> Result<Option<Head>, Reject> {
     else {
         return Err(BAD);
     };
-    framing(request.headers, version)?;
+    let body = framing(request.headers, version)?;
     let named = host_field(request.headers)?;
     if named.is_none() && version == 1 {
         return Err(Reject::new(400, "HTTP/1.1 without Host"));
@@ -176,12 +200,46 @@ pub fn parse(stream: &[u8]) -> Result<Option<Head>, Reject> {
         (Some(target), _) => Some(target),
         (None, field) => field.flatten(),
     };
+    let (mut close, mut keep) = (false, false);
+    for token in tokens(request.headers, "connection") {
+        close |= token.eq_ignore_ascii_case("close");
+        keep |= token.eq_ignore_ascii_case("keep-alive");
+    }
+    let field = |name: &str, begins: &[&str]| {
+        request.headers.iter().any(|header| {
+            let value = header.value.trim_ascii();
+            header.name.eq_ignore_ascii_case(name)
+                && begins.iter().any(|begin| {
+                    value
+                        .get(..begin.len())
+                        .is_some_and(|start| start.eq_ignore_ascii_case(begin.as_bytes()))
+                })
+        })
+    };
     Ok(Some(Head {
         method: method.to_owned(),
         path: path.to_owned(),
         host,
         length,
+        body,
+        persistent: !close && (version == 1 || keep),
+        expects_continue: version == 1 && field("expect", &["100-continue"]),
+        binds: field("authorization", &["NTLM", "Negotiate"]),
     }))
+}
+
+/// The elements of a list that may be spread over several fields.
+pub(crate) fn tokens<'h>(
+    headers: &'h [httparse::Header<'_>],
+    name: &'static str,
+) -> impl Iterator<Item = &'h str> {
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        .filter_map(|header| std::str::from_utf8(header.value).ok())
+        .flat_map(|value| value.split(','))
+        .map(|token| token.trim_matches([' ', '\t']))
+        .filter(|token| !token.is_empty())
 }
 
 /// An unknown version gets 505, anything else in its place 400.
@@ -203,22 +261,24 @@ fn bad_version(stream: &[u8]) -> Reject {
     }
 }
 
-fn bare_newline(head: &[u8]) -> bool {
+pub(crate) fn bare_newline(head: &[u8]) -> bool {
     head.first() == Some(&b'\n') || head.windows(2).any(|w| w[1] == b'\n' && w[0] != b'\r')
 }
 
 /// Refuses whatever makes the length of the body ambiguous; RFC 9112, section 6.3.
-fn framing(headers: &[httparse::Header<'_>], version: u8) -> Result<(), Reject> {
+fn framing(headers: &[httparse::Header<'_>], version: u8) -> Result<Body, Reject> {
     let mut lengths = 0;
+    let mut length = 0;
     let mut chunked = None;
     for header in headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             lengths += 1;
             let digits = !header.value.is_empty() && header.value.iter().all(u8::is_ascii_digit);
-            let number = std::str::from_utf8(header.value).is_ok_and(|v| v.parse::<u64>().is_ok());
-            if !digits || !number {
-                return Err(Reject::new(400, "bad Content-Length"));
-            }
+            length = std::str::from_utf8(header.value)
+                .ok()
+                .filter(|_| digits)
+                .and_then(|value| value.parse::<u64>().ok())
+                .ok_or(Reject::new(400, "bad Content-Length"))?;
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             if chunked.is_some() {
                 return Err(Reject::new(400, "several Transfer-Encoding fields"));
@@ -228,7 +288,8 @@ fn framing(headers: &[httparse::Header<'_>], version: u8) -> Result<(), Reject> 
     }
     match chunked {
         _ if lengths > 1 => Err(Reject::new(400, "several Content-Length fields")),
-        None => Ok(()),
+        None if length > 0 => Ok(Body::Length(length)),
+        None => Ok(Body::None),
         Some(_) if lengths > 0 => Err(Reject::new(
             400,
             "both Content-Length and Transfer-Encoding",
@@ -238,12 +299,12 @@ fn framing(headers: &[httparse::Header<'_>], version: u8) -> Result<(), Reject> 
             400,
             "Transfer-Encoding does not end in chunked",
         )),
-        Some(true) => Ok(()),
+        Some(true) => Ok(Body::Chunked),
     }
 }
 
 /// Whether `chunked` is the last coding of the list, and only there.
-fn last_coding_is_chunked(value: &[u8]) -> bool {
+pub(crate) fn last_coding_is_chunked(value: &[u8]) -> bool {
     let Ok(value) = std::str::from_utf8(value) else {
         return false;
     };
@@ -511,6 +572,41 @@ mod tests {
             "X: y\r\n".repeat(MAX_HEADERS)
         );
         assert_eq!(parse(many.as_bytes()).unwrap_err().status, 431);
+    }
+
+    #[test]
+    fn what_becomes_of_the_connection() {
+        let fields = |version: &str, fields: &str| {
+            accepted(&format!("PUT / HTTP/{version}\r\nHost: a\r\n{fields}\r\n"))
+        };
+        for (version, connection, persistent) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: keep-alive\r\n", true),
+            ("1.1", "Connection: x, CLOSE\r\n", false),
+            ("1.1", "Connection: close, keep-alive\r\n", false),
+            (
+                "1.1",
+                "Connection: keep-alive\r\nconnection: close\r\n",
+                false,
+            ),
+            ("1.1", "Connection: closed\r\n", true),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+        ] {
+            let head = fields(version, connection);
+            assert_eq!(head.persistent, persistent, "{version} {connection}");
+        }
+        let head = fields("1.1", "Expect: 100-Continue\r\nContent-Length: 7\r\n");
+        assert!(head.expects_continue && head.body == Body::Length(7));
+        assert!(!fields("1.0", "Expect: 100-continue\r\n").expects_continue);
+        assert!(fields("1.1", "Authorization: negotiate YII\r\n").binds);
+        assert!(fields("1.1", "Authorization: NTLM TlRM\r\n").binds);
+        assert!(!fields("1.1", "Authorization: Basic NTLM\r\n").binds);
+        let head = fields("1.1", "Transfer-Encoding: chunked\r\n");
+        assert_eq!((head.body, head.idempotent()), (Body::Chunked, true));
+        assert_eq!(fields("1.1", "Content-Length: 0\r\n").body, Body::None);
+        assert!(!accepted("POST / HTTP/1.1\r\nHost: a\r\n\r\n").idempotent());
     }
 
     #[test]

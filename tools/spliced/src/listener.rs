@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::sleep;
 
-use crate::config::{Protocol, Timeouts};
+use crate::config::{Http, Protocol, Timeouts};
 use crate::connection::{self, Shared};
 use crate::route::Table;
 
@@ -36,6 +36,8 @@ pub struct Served {
     pub timeouts: Timeouts,
     /// Most bytes of a head.
     pub max_head: usize,
+    /// How requests share connections.
+    pub http: Http,
     /// Most connections in user space.
     pub max_connections: usize,
     /// One permit for each connection in user space.

@@ -13,6 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::splice::Armed;
+
 /// Form of the log on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +54,8 @@ pub enum Carrier {
     Spliced,
     /// User space, as the route says.
     Gateway,
+    /// User space, since there was too little for a splice, or its end was not known before.
+    Copied,
     /// User space, because the kernel refused.
     Refused,
 }
@@ -62,12 +66,14 @@ impl Carrier {
             Carrier::None => "none",
             Carrier::Spliced => "spliced",
             Carrier::Gateway => "gateway",
+            Carrier::Copied => "copied",
             Carrier::Refused => "refused",
         }
     }
 }
 
-/// One connection, as its line tells it when user space's part is over. Times in microseconds.
+/// One request, or one connection that is not looked into further, as its line tells it when user
+/// space's part is over. Times in microseconds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub struct Record {
@@ -77,6 +83,8 @@ pub struct Record {
     pub client: SocketAddr,
     /// Name of the listener.
     pub listener: String,
+    /// Which request of its connection, from 1.
+    pub request: usize,
     /// Host of the request or server name of the ClientHello.
     pub host: Option<String>,
     /// Method of the request.
@@ -89,6 +97,10 @@ pub struct Record {
     pub pool: Option<String>,
     /// The backend that accepted.
     pub backend: Option<SocketAddr>,
+    /// Whether its connection had served a request before, or was opened ahead.
+    pub reused: bool,
+    /// Whether the request was sent again, since such a connection turned out to have ended.
+    pub repeated: bool,
     /// Backends that did not.
     pub failed_backends: usize,
     /// Who carried the bytes.
@@ -97,6 +109,8 @@ pub struct Record {
     pub splice_id: Option<u64>,
     /// Why the kernel refused.
     pub refusal: Option<String>,
+    /// Status of the backend's response.
+    pub status: Option<u16>,
     /// Status of the response that the proxy itself gave; of TLS, the number of the alert.
     pub answered: Option<u16>,
     /// How it ended, when not by being spliced.
@@ -111,6 +125,10 @@ pub struct Record {
     pub carried_to_client: u64,
     /// Sum of the two: what passed through user space after arming.
     pub user_bytes_after_arming: u64,
+    /// Bytes that the kernel carried to the server before it gave the sockets back.
+    pub spliced_to_server: u64,
+    /// The same to the client.
+    pub spliced_to_client: u64,
     /// Unread bytes that the kernel moved to the server at arming.
     pub moved_to_server: Option<u64>,
     /// The same to the client.
@@ -138,16 +156,20 @@ impl Record {
             time_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             client,
             listener: listener.to_owned(),
+            request: 1,
             host: None,
             method: None,
             path: None,
             route: None,
             pool: None,
             backend: None,
+            reused: false,
+            repeated: false,
             failed_backends: 0,
             mode: Carrier::None,
             splice_id: None,
             refusal: None,
+            status: None,
             answered: None,
             end: None,
             read_before_arming: 0,
@@ -155,6 +177,8 @@ impl Record {
             carried_to_server: 0,
             carried_to_client: 0,
             user_bytes_after_arming: 0,
+            spliced_to_server: 0,
+            spliced_to_client: 0,
             moved_to_server: None,
             moved_to_client: None,
             head_us: None,
@@ -170,6 +194,33 @@ impl Record {
         self.path = Some(path.get(..MAX_PATH).unwrap_or(path).to_owned());
     }
 
+    /// Takes the time of the first byte of a request that follows others.
+    pub fn begins(&mut self) {
+        let now = Record::new(self.client, "").time_ms;
+        self.time_ms = now;
+    }
+
+    /// Counts bytes that user space carried.
+    pub fn copied(&mut self, to_server: u64, to_client: u64) {
+        self.carried_to_server = self.carried_to_server.saturating_add(to_server);
+        self.carried_to_client = self.carried_to_client.saturating_add(to_client);
+        self.user_bytes_after_arming = self
+            .carried_to_server
+            .saturating_add(self.carried_to_client);
+    }
+
+    /// Notes a splice.
+    pub fn armed(&mut self, armed: &Armed) {
+        self.mode = Carrier::Spliced;
+        self.splice_id = armed.id;
+        let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+        self.moved_to_server = sum(self.moved_to_server, armed.moved_to_server);
+        self.moved_to_client = sum(self.moved_to_client, armed.moved_to_client);
+    }
+
     /// Writes the line to the log.
     pub fn emit(&self) {
         // A macro, since the level of an event must be constant.
@@ -178,29 +229,35 @@ impl Record {
                 tracing::$level!(
                     client = %self.client,
                     listener = self.listener,
+                    request = self.request,
                     host = self.host.as_deref(),
                     method = self.method.as_deref(),
                     path = self.path.as_deref(),
                     route = self.route.as_deref(),
                     pool = self.pool.as_deref(),
                     backend = self.backend.map(tracing::field::display),
+                    reused = self.reused,
+                    repeated = self.repeated,
                     failed_backends = self.failed_backends,
                     mode = self.mode.as_str(),
                     splice_id = self.splice_id,
                     refusal = self.refusal.as_deref(),
+                    status = self.status,
                     answered = self.answered,
                     end = self.end.as_deref(),
                     read_before_arming = self.read_before_arming,
                     written_before_arming = self.written_before_arming,
                     carried_to_server = self.carried_to_server,
                     carried_to_client = self.carried_to_client,
+                    spliced_to_server = self.spliced_to_server,
+                    spliced_to_client = self.spliced_to_client,
                     moved_to_server = self.moved_to_server,
                     moved_to_client = self.moved_to_client,
                     head_us = self.head_us,
                     connect_us = self.connect_us,
                     arm_us = self.arm_us,
                     total_us = self.total_us,
-                    "connection"
+                    "request"
                 )
             };
         }

@@ -157,7 +157,12 @@ mod tests {
                 name: format!("{host}{path}{}", alpn.join("")),
                 path: (*path).into(),
                 alpn: alpn.iter().map(|p| (*p).to_owned()).collect(),
-                pool: Arc::new(Pool::new("p".into(), vec![], Default::default())),
+                pool: Arc::new(Pool::new(
+                    "p".into(),
+                    vec![],
+                    Default::default(),
+                    Default::default(),
+                )),
                 mode: Mode::Splice,
             };
             assert!(table.add(parsed, Arc::new(route)));

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use crate::config::{Config, Listener};
 use crate::connection::{Phase, Shared, reached};
+use crate::keeper::{self, Kept};
 use crate::listener::{self, Served};
 use crate::log::AccessLog;
 use crate::splice::{Armer, OpenSplicer};
@@ -79,6 +80,8 @@ pub struct Server {
     loops: blocking::Receiver<Infallible>,
     phase: Arc<watch::Sender<Phase>>,
     shared: Arc<Shared>,
+    /// What is looked after between requests.
+    kept: watch::Sender<Kept>,
 }
 
 impl Server {
@@ -128,8 +131,21 @@ impl Server {
             threads.push(thread);
         }
 
+        let (kept, looked_after) = watch::channel(kept(&config));
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(ServerError::Thread)?;
+        let keeper = thread::Builder::new()
+            .name("keeper".into())
+            .spawn(move || runtime.block_on(keeper::keep(looked_after)))
+            .map_err(ServerError::Thread)?;
+        threads.push(keeper);
+
         let mut server = Server {
             config,
+            kept,
             bound: HashMap::new(),
             workers,
             threads,
@@ -175,6 +191,10 @@ impl Server {
         if let Some(access) = &self.shared.access {
             access.reopen();
         }
+        let before = self.kept.send_replace(kept(&self.config));
+        for backend in before.pools.iter().flat_map(|pool| pool.backends()) {
+            backend.retire();
+        }
         Ok(())
     }
 
@@ -190,6 +210,7 @@ impl Server {
                 routes: Arc::new(listener.routes),
                 timeouts: self.config.timeouts,
                 max_head: self.config.max_head,
+                http: self.config.http,
             });
             for address in listener.addresses {
                 let number = wanted.iter().filter(|(key, _)| key.0 == address).count();
@@ -268,6 +289,7 @@ impl Server {
         });
         drop(self.bound);
         drop(self.workers);
+        drop(self.kept);
         let drained = self.loops.recv_timeout(self.config.drain_timeout);
         if matches!(drained, Err(RecvTimeoutError::Timeout)) {
             tracing::warn!("drain time over; cutting what is left");
@@ -279,6 +301,14 @@ impl Server {
                 tracing::error!("a thread had panicked");
             }
         }
+    }
+}
+
+/// What a configuration has to be looked after.
+fn kept(config: &Config) -> Kept {
+    Kept {
+        pools: config.pools.clone(),
+        connect: config.timeouts.connect,
     }
 }
 

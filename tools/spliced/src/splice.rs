@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::returns::{Returns, Watch};
+
 /// A splice that the kernel made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Armed {
@@ -24,6 +26,24 @@ pub struct Armed {
     pub moved_to_server: Option<u64>,
     /// The same of the server's socket.
     pub moved_to_client: Option<u64>,
+}
+
+/// How many bytes a splice carries before the sockets come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of the client's stream, from the first that was not read.
+    pub to_server: u64,
+    /// Of the server's.
+    pub to_client: u64,
+}
+
+/// What is asked of the kernel besides the two sockets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Time without a packet after which the ends are probed; `None` means never.
+    pub idle: Option<Duration>,
+    /// `None` carries all there is, and the sockets do not come back.
+    pub limits: Option<Limits>,
 }
 
 /// Why there is no splice; both sockets are as they were.
@@ -41,10 +61,53 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// What a request for a splice came to, other than a splice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// There is none, and both sockets are as they were.
+    Refused(Refusal),
+    /// There may be one: the request was made, and neither its answer nor the list of splices could
+    /// be had. The sockets are good for nothing but closing.
+    Unknown(Refusal),
+}
+
+/// How a splice ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Which.
+    pub id: u64,
+    /// Whether both sockets are usable again, at the byte where it stopped.
+    pub returned: bool,
+    /// The kernel's word for why it ended.
+    pub reason: String,
+    /// Bytes of the client's stream that went to the server.
+    pub to_server: u64,
+    /// Bytes of the server's stream that went to the client.
+    pub to_client: u64,
+}
+
+/// What is heard of splices, all of the network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// One ended.
+    Ended(Ended),
+    /// More was said than could be heard.
+    Lost,
+}
+
+/// Hears of splices that end, from the moment it was made.
+pub trait Ends: Send {
+    /// Waits, but not longer than `within`.
+    ///
+    /// # Errors
+    ///
+    /// When nothing will be heard any more.
+    fn next(&mut self, within: Duration) -> Result<Option<Told>, Refusal>;
+}
+
 /// Whoever can make a splice: the kernel, or a test.
 pub trait Splicer: Send {
-    /// Makes a splice of two connected sockets. May block. `idle` is the time without a packet
-    /// after which the splice is cut; `None` means never.
+    /// Makes a splice of two connected sockets. May block.
     ///
     /// # Errors
     ///
@@ -53,22 +116,67 @@ pub trait Splicer: Send {
         &mut self,
         client: BorrowedFd<'_>,
         server: BorrowedFd<'_>,
-        idle: Option<Duration>,
-    ) -> Result<Armed, Refusal>;
+        terms: &Terms,
+    ) -> Result<Armed, Failure>;
+
+    /// How the splice of this id ended; `None` while it has not.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is known of it.
+    fn ended(&mut self, id: u64) -> Result<Option<Ended>, Refusal>;
+
+    /// Hears of ends from now on.
+    ///
+    /// # Errors
+    ///
+    /// When that is not possible; splices with limits are not made then.
+    fn subscribe(&mut self) -> Result<Box<dyn Ends>, Refusal>;
+
+    /// A number that changes when earlier subscriptions fall silent: the module was loaded anew.
+    fn generation(&self) -> u64 {
+        0
+    }
 }
 
 /// Opens a [`Splicer`]; called by each arming thread, and again after a failure.
 pub type OpenSplicer = dyn Fn() -> Result<Box<dyn Splicer>, Refusal> + Send + Sync;
 
-struct Job {
-    client: TcpStream,
-    server: TcpStream,
-    idle: Option<Duration>,
-    answer: oneshot::Sender<Answer>,
+enum Job {
+    Splice {
+        client: TcpStream,
+        server: TcpStream,
+        terms: Terms,
+        answer: oneshot::Sender<Outcome>,
+    },
+    Look {
+        id: u64,
+        answer: oneshot::Sender<Result<Option<Ended>, Refusal>>,
+    },
 }
 
-/// The sockets come back with a refusal, and only then.
-type Answer = Result<Armed, (Refusal, Option<(TcpStream, TcpStream)>)>;
+/// What became of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There is a splice. With limits both sockets are here, not to be touched until they return;
+    /// without, they are closed, which sends nothing.
+    Armed(Armed, Option<Waiting>),
+    /// There is none.
+    Refused(Refusal, TcpStream, TcpStream),
+    /// Nobody knows, and the sockets are closed.
+    Unknown(Refusal),
+}
+
+/// Two sockets that the kernel will give back.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The socket toward the client.
+    pub client: TcpStream,
+    /// The socket toward the server.
+    pub server: TcpStream,
+    /// Where the end is heard of.
+    pub end: Watch,
+}
 
 /// The queue of the arming threads.
 #[derive(Debug, Clone)]
@@ -78,9 +186,7 @@ pub struct Armer {
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
-            .field("client", &self.client)
-            .finish_non_exhaustive()
+        f.debug_struct("Job").finish_non_exhaustive()
     }
 }
 
@@ -118,113 +224,178 @@ impl Armer {
         let (jobs, queue) = mpsc::channel(threads.saturating_mul(4).max(1));
         let queue = Arc::new(Mutex::new(queue));
         let complaint = Arc::new(Complaint::default());
+        let returns = Returns::default();
         let handles = (0..threads)
             .map(|n| {
-                let (queue, open, complaint) = (queue.clone(), open.clone(), complaint.clone());
+                let mut thread = Arming {
+                    open: open.clone(),
+                    complaint: complaint.clone(),
+                    returns: returns.clone(),
+                    splicer: None,
+                    closed: None,
+                };
+                let queue = queue.clone();
                 thread::Builder::new()
                     .name(format!("arm-{n}"))
-                    .spawn(move || work(&queue, &*open, &complaint))
+                    .spawn(move || thread.work(&queue))
             })
             .collect::<Result<_, _>>()?;
         Ok((Armer { jobs }, handles))
     }
 
-    /// Asks for a splice of these sockets, which the caller does not have any more: after success
-    /// they are closed, which sends nothing; after a refusal they come back.
+    /// Asks for a splice of these sockets, which the caller does not have any more.
+    pub async fn arm(&self, client: TcpStream, server: TcpStream, terms: Terms) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        let refusal = |reason: &str| Refusal {
+            reason: reason.into(),
+        };
+        let job = Job::Splice {
+            client,
+            server,
+            terms,
+            answer,
+        };
+        match self.jobs.send(job).await {
+            Ok(()) => answered
+                .await
+                .unwrap_or_else(|_| Outcome::Unknown(refusal("the arming thread was lost"))),
+            Err(mpsc::error::SendError(Job::Splice { client, server, .. })) => {
+                Outcome::Refused(refusal("no arming thread is left"), client, server)
+            }
+            Err(_) => Outcome::Unknown(refusal("no arming thread is left")),
+        }
+    }
+
+    /// Waits until a splice has ended.
+    ///
+    /// The kernel tells, and is asked now and then, in case it was not heard.
     ///
     /// # Errors
     ///
-    /// The refusal, with the sockets unless the arming thread was lost.
-    pub async fn arm(
-        &self,
-        client: TcpStream,
-        server: TcpStream,
-        idle: Option<Duration>,
-    ) -> Result<Armed, (Refusal, Option<(TcpStream, TcpStream)>)> {
-        let (answer, answered) = oneshot::channel();
-        if let Err(back) = self
-            .jobs
-            .send(Job {
-                client,
-                server,
-                idle,
-                answer,
-            })
-            .await
-        {
-            let refusal = Refusal {
+    /// When nothing can be known of it any more.
+    pub async fn ended(&self, mut end: Watch) -> Result<Ended, Refusal> {
+        let mut patience = LOOK_AFTER.0;
+        loop {
+            if let Some(ended) = end.told(patience).await {
+                return Ok(ended);
+            }
+            patience = (patience * 2).min(LOOK_AFTER.1);
+            let (answer, answered) = oneshot::channel();
+            let job = Job::Look { id: end.id, answer };
+            let lost = || Refusal {
                 reason: "no arming thread is left".into(),
             };
-            return Err((refusal, Some((back.0.client, back.0.server))));
+            self.jobs.send(job).await.map_err(|_| lost())?;
+            if let Some(ended) = answered.await.map_err(|_| lost())?? {
+                return Ok(ended);
+            }
         }
-        answered.await.unwrap_or_else(|_| {
-            Err((
-                Refusal {
-                    reason: "the arming thread was lost".into(),
-                },
-                None,
-            ))
-        })
     }
 }
 
-fn work(queue: &Mutex<mpsc::Receiver<Job>>, open: &OpenSplicer, complaint: &Complaint) {
-    let mut splicer = None;
-    let mut closed = None;
-    loop {
-        let next = queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .blocking_recv();
-        let Some(Job {
-            client,
-            server,
-            idle,
-            answer,
-        }) = next
-        else {
-            return;
-        };
-        if answer.is_closed() {
-            continue; // The connection was given up while it waited.
-        }
-        let result = opened(&mut splicer, &mut closed, open)
-            .and_then(|splicer| splicer.splice(client.as_fd(), server.as_fd(), idle));
-        // A lost receiver means that the connection was given up: the sockets close.
-        let _ = answer.send(match result {
-            Ok(armed) => {
-                drop((client, server));
-                Ok(armed)
-            }
-            Err(refusal) => {
-                complaint.of(&refusal);
-                // A fresh netlink socket next time: the module may have been loaded anew.
-                splicer = None;
-                Err((refusal, Some((client, server))))
-            }
-        });
-    }
+/// How long the kernel's word is waited for before it is asked, at first and at last. It remembers
+/// a splice that returned for ten seconds.
+const LOOK_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+
+/// One thread that asks the kernel, and its socket.
+struct Arming {
+    open: Arc<OpenSplicer>,
+    complaint: Arc<Complaint>,
+    returns: Returns,
+    splicer: Option<Box<dyn Splicer>>,
+    closed: Option<(Refusal, Instant)>,
 }
 
-/// The splicer, opened if need be. After a failure it is not tried again for a while: the kernel
-/// starts modprobe for a family that it does not know, which costs more than a connection.
-fn opened<'s>(
-    splicer: &'s mut Option<Box<dyn Splicer>>,
-    closed: &mut Option<(Refusal, Instant)>,
-    open: &OpenSplicer,
-) -> Result<&'s mut Box<dyn Splicer>, Refusal> {
-    match splicer {
-        Some(splicer) => Ok(splicer),
-        None => match closed {
-            Some((refusal, at)) if at.elapsed() < OPEN_EVERY => Err(refusal.clone()),
-            _ => match open() {
-                Ok(new) => Ok(splicer.insert(new)),
-                Err(refusal) => {
-                    *closed = Some((refusal.clone(), Instant::now()));
-                    Err(refusal)
+impl Arming {
+    fn work(&mut self, queue: &Mutex<mpsc::Receiver<Job>>) {
+        loop {
+            let next = queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .blocking_recv();
+            match next {
+                // The connection was given up while it waited.
+                Some(Job::Splice { answer, .. }) if answer.is_closed() => {}
+                Some(Job::Splice {
+                    client,
+                    server,
+                    terms,
+                    answer,
+                }) => {
+                    // A lost receiver means that the connection was given up: the sockets close.
+                    let _ = answer.send(self.splice(client, server, &terms));
                 }
+                Some(Job::Look { id, answer }) => {
+                    let result = self.opened().and_then(|splicer| splicer.ended(id));
+                    let _ = answer.send(result);
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn splice(&mut self, client: TcpStream, server: TcpStream, terms: &Terms) -> Outcome {
+        let result = match self.prepared(terms) {
+            Ok(splicer) => splicer.splice(client.as_fd(), server.as_fd(), terms),
+            Err(refusal) => Err(Failure::Refused(refusal)),
+        };
+        match result {
+            Ok(armed) => match (terms.limits, armed.id) {
+                (None, _) => Outcome::Armed(armed, None),
+                (Some(_), Some(id)) => {
+                    let end = self.returns.watch(id);
+                    let waiting = Waiting {
+                        client,
+                        server,
+                        end,
+                    };
+                    Outcome::Armed(armed, Some(waiting))
+                }
+                (Some(_), None) => Outcome::Unknown(Refusal {
+                    reason: "the kernel did not tell which splice it made".into(),
+                }),
             },
-        },
+            Err(Failure::Refused(refusal)) => {
+                self.complaint.of(&refusal);
+                // A fresh netlink socket next time: the module may have been loaded anew.
+                self.splicer = None;
+                Outcome::Refused(refusal, client, server)
+            }
+            Err(Failure::Unknown(refusal)) => {
+                tracing::error!(reason = %refusal, "nobody knows whether there is a splice; closing both connections");
+                self.splicer = None;
+                Outcome::Unknown(refusal)
+            }
+        }
+    }
+
+    /// The splicer, and for a splice that is to come back, somebody who hears of it.
+    fn prepared(&mut self, terms: &Terms) -> Result<&mut Box<dyn Splicer>, Refusal> {
+        let returns = self.returns.clone();
+        let splicer = self.opened()?;
+        if terms.limits.is_some() {
+            returns.listen(splicer.generation(), || splicer.subscribe())?;
+        }
+        Ok(splicer)
+    }
+
+    /// The splicer, opened if need be. After a failure it is not tried again for a while: the kernel
+    /// starts modprobe for a family that it does not know, which costs more than a connection.
+    fn opened(&mut self) -> Result<&mut Box<dyn Splicer>, Refusal> {
+        let slot = &mut self.splicer;
+        match slot {
+            Some(splicer) => Ok(splicer),
+            None => match &self.closed {
+                Some((refusal, at)) if at.elapsed() < OPEN_EVERY => Err(refusal.clone()),
+                _ => match (self.open)() {
+                    Ok(new) => Ok(slot.insert(new)),
+                    Err(refusal) => {
+                        self.closed = Some((refusal.clone(), Instant::now()));
+                        Err(refusal)
+                    }
+                },
+            },
+        }
     }
 }
 
@@ -251,10 +422,8 @@ mod tests {
             .build()
             .unwrap();
         let arm = || {
-            let (refusal, back) = runtime
-                .block_on(armer.arm(connect(), connect(), None))
-                .unwrap_err();
-            assert!(refusal.reason == "no" && back.is_some());
+            let outcome = runtime.block_on(armer.arm(connect(), connect(), Terms::default()));
+            assert!(matches!(outcome, Outcome::Refused(refusal, _, _) if refusal.reason == "no"));
         };
         let start = Instant::now();
         (0..10).for_each(|_| arm());

@@ -62,11 +62,12 @@ fn the_example_shows_true_defaults() {
     let (default, shown) = (Config::parse(&text).unwrap(), Config::parse(&on).unwrap());
     let seen = |c: &Config| {
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             c.arming_threads,
             c.drain_timeout,
             c.max_head,
             c.timeouts,
+            c.http,
             c.log_format,
             c.log_level,
             c.listeners,
@@ -107,6 +108,7 @@ fn the_document_is_complete_and_true() {
     for place in [
         "",
         "[timeouts]\n",
+        "[http]\n",
         "[log]\n",
         "[pool.p]\n",
         "[[listener]]\n",
@@ -290,7 +292,7 @@ fn serves_reloads_and_stops() {
     assert_eq!(
         lines
             .iter()
-            .filter(|line| line["message"] == "connection")
+            .filter(|line| line["message"] == "request")
             .count(),
         3
     );

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use socket2::SockRef;
 use spliced::config::Config;
 use spliced::server::Server;
-use spliced::splice::{Armed, OpenSplicer, Refusal, Splicer};
+use spliced::splice::{Armed, Ended, Ends, Failure, OpenSplicer, Refusal, Splicer, Terms};
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,11 +28,19 @@ impl Splicer for Refuses {
         &mut self,
         _: BorrowedFd<'_>,
         _: BorrowedFd<'_>,
-        _: Option<Duration>,
-    ) -> Result<Armed, Refusal> {
-        Err(Refusal {
+        _: &Terms,
+    ) -> Result<Armed, Failure> {
+        Err(Failure::Refused(Refusal {
             reason: "TCP-MD5 in use (errno 95)".into(),
-        })
+        }))
+    }
+
+    fn ended(&mut self, _: u64) -> Result<Option<Ended>, Refusal> {
+        panic!("there is none")
+    }
+
+    fn subscribe(&mut self) -> Result<Box<dyn Ends>, Refusal> {
+        panic!("nothing comes back")
     }
 }
 
@@ -46,20 +54,29 @@ impl Splicer for Takes {
         &mut self,
         client: BorrowedFd<'_>,
         server: BorrowedFd<'_>,
-        idle: Option<Duration>,
-    ) -> Result<Armed, Refusal> {
+        terms: &Terms,
+    ) -> Result<Armed, Failure> {
         let own = |fd: BorrowedFd<'_>| -> TcpStream {
             let fd: OwnedFd = fd.try_clone_to_owned().unwrap();
             let stream = TcpStream::from(fd);
             stream.set_nonblocking(false).unwrap();
             patient(stream)
         };
-        self.0.send((own(client), own(server), idle)).unwrap();
+        assert_eq!(terms.limits, None);
+        self.0.send((own(client), own(server), terms.idle)).unwrap();
         Ok(Armed {
             id: Some(7),
             moved_to_server: Some(0),
             moved_to_client: Some(3),
         })
+    }
+
+    fn ended(&mut self, _: u64) -> Result<Option<Ended>, Refusal> {
+        panic!("nobody waits for the end")
+    }
+
+    fn subscribe(&mut self) -> Result<Box<dyn Ends>, Refusal> {
+        panic!("nothing comes back")
     }
 }
 
@@ -83,7 +100,9 @@ struct Proxy {
     _dir: tempfile::TempDir,
 }
 
+/// The first request decides for the whole connection; keepalive.rs is about the other way.
 fn config(text: &str) -> Config {
+    let text = &format!("{text}\n[http]\nkeep_alive = false\n");
     Config::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"))
 }
 

@@ -45,7 +45,11 @@ impl From<Splice> for SpliceNew {
             to_server: splice.to_server,
             to_client: splice.to_client,
             idle_timeout: splice.idle_timeout,
-            // Limits are for sockets.
+            // Limits, and a return, are for sockets.
+            flags: splice
+                .flags
+                .filter(|flags| flags.contains(SpliceFlags::CUT_WHEN_IDLE))
+                .map(|_| SpliceFlags::CUT_WHEN_IDLE),
             ..SpliceNew::default()
         }
     }
@@ -136,6 +140,11 @@ impl Client {
     /// The counters of the network namespace.
     pub fn stats(&mut self) -> Result<Stats, Error> {
         self.exchange.call(self.family, &StatsGetRequest)
+    }
+
+    /// The number of the family, which is another one after the module was loaded anew.
+    pub fn family(&self) -> u16 {
+        self.family
     }
 
     /// What the kernel remarked on the last request that succeeded.
