@@ -362,6 +362,22 @@ class Bench:
         names = self.stats_names
         return {names[k]: int.from_bytes(v, "little") for k, v in self.ask("stats-get") if k in names}
 
+    def get(self, splice):
+        """The splice: numbers, but for the names of state, reason and flags."""
+        number = {"state": "splice-state", "reason": "end-reason"}
+        found = {}
+        for k, v in self.ask("splice-get", struct.pack("<HHQ", 12, self.ynl.attr_sets["splice"]["id"].value, splice)):
+            name = self.splice_names.get(k)
+            if name in ("to-server", "to-client"):
+                found[name] = {self.flow_names[k]: int.from_bytes(w, "little") for k, w in attributes(v)}
+                bits = self.ynl.consts["flow-flags"].entries.values()
+                found[name]["flags"] = {e.name for e in bits if found[name]["flags"] & e.user_value(as_flags=True)}
+            else:
+                found[name] = int.from_bytes(v, "little")
+                if name in number:
+                    found[name] = next(e.name for e in self.ynl.consts[number[name]].entries.values() if e.value == found[name])
+        return found
+
     @contextlib.contextmanager
     def counts(self, what, **expected):
         """What is done within moves these counters by exactly so much, and no other."""
@@ -439,21 +455,7 @@ class Pair:
         self.down = (self.client.ack - self.server.seq) % M
 
     def get(self):
-        """The splice: numbers, but for the names of state, reason and flags."""
-        bench = self.bench
-        number = {"state": "splice-state", "reason": "end-reason"}
-        found = {}
-        for k, v in bench.ask("splice-get", struct.pack("<HHQ", 12, bench.ynl.attr_sets["splice"]["id"].value, self.id)):
-            name = bench.splice_names.get(k)
-            if name in ("to-server", "to-client"):
-                found[name] = {bench.flow_names[k]: int.from_bytes(w, "little") for k, w in attributes(v)}
-                bits = bench.ynl.consts["flow-flags"].entries.values()
-                found[name]["flags"] = {e.name for e in bits if found[name]["flags"] & e.user_value(as_flags=True)}
-            else:
-                found[name] = int.from_bytes(v, "little")
-                if name in number:
-                    found[name] = next(e.name for e in bench.ynl.consts[number[name]].entries.values() if e.value == found[name])
-        return found
+        return self.bench.get(self.id)
 
     def numbers(self):
         """What the splice believes of both directions; not how many packets there were."""
