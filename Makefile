@@ -31,6 +31,7 @@ endif
 
 modules_install: ## install the module built with KDIR=... into /lib/modules
 	@[ -n "$(KDIR)" ] || { echo "error: say for which kernel: make modules_install KDIR=/lib/modules/\$$(uname -r)/build" >&2; exit 1; }
+	@tools/buildenv/check-kdir "$(KDIR)"
 	+$(KBUILD) modules_install
 
 tools: root ## build splicectl and spliced into build/

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /* Do not edit directly, auto-generated from: */
 /*	Documentation/netlink/specs/tcp_splice.yaml */
 /* To regenerate run, from the top of the tree: cargo run --manifest-path tools/Cargo.toml -p ynl-gen */

@@ -410,6 +410,6 @@ ended() { jq -s --arg r "$1" '[.[] | select(.event == "end" and .reason == $r)] 
 has_ended() { [ "$(ended "$1")" -ge "$2" ]; }
 
 # legs: sockets of the proxy that are neither listening nor on their way out.
-legs() { proxy ss -Htan 'state connected' | grep -c . || true; }
+legs() { proxy ss -Htan state connected exclude time-wait | grep -c . || true; }
 no_legs() { [ "$(legs)" = 0 ]; }
 snmp() { in_ns "$1" nstat -asz "$2" | awk -v k="$2" '$1 == k { print $2 }'; }

@@ -11,6 +11,7 @@ CACHE=${TCP_SPLICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tcp_splice}
 BUILDENV=$TOP/tools/buildenv
 # Cargo's folder in the cache. One serves every clone, one after the other; who builds in several at
 # once gives each its own.
+# shellcheck disable=SC2034 # of who sources this
 TARGET=${TCP_SPLICE_TARGET:-target}
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }

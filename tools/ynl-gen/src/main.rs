@@ -54,10 +54,14 @@ struct Output<'a> {
     text: String,
 }
 
+const GPL: &str = "GPL-2.0";
+/// Of a header that any program may include, as the kernel's own are.
+const UAPI: &str = "GPL-2.0 WITH Linux-syscall-note";
+
 /// What stands at the head of each output, by how its language writes comments.
-fn header(spec: &Path, line: impl Fn(&str) -> String) -> String {
+fn header(spec: &Path, license: &str, line: impl Fn(&str) -> String) -> String {
     let lines = [
-        "SPDX-License-Identifier: GPL-2.0",
+        &format!("SPDX-License-Identifier: {license}"),
         "Do not edit directly, auto-generated from:",
         &format!("\t{}", spec.display()),
         &format!("To regenerate run, from the top of the tree: {REGENERATE}"),
@@ -125,7 +129,7 @@ fn outputs(args: &Args) -> Result<Vec<Output<'_>>, String> {
         std::fs::read_to_string(&args.spec).map_err(|e| format!("{}: {e}", args.spec.display()))?;
     let family = Family::parse(&yaml).map_err(|e| format!("{}: {e}", args.spec.display()))?;
     let rust = |edition, body: String| {
-        let text = header(&args.spec, rust_comment) + &body;
+        let text = header(&args.spec, GPL, rust_comment) + &body;
         rustfmt(edition, &text).map_err(|e| e.to_string())
     };
     Ok(vec![
@@ -139,11 +143,11 @@ fn outputs(args: &Args) -> Result<Vec<Output<'_>>, String> {
         },
         Output {
             path: &args.uapi,
-            text: header(&args.spec, c_comment) + &uapi::write(&family),
+            text: header(&args.spec, UAPI, c_comment) + &uapi::write(&family),
         },
         Output {
             path: &args.reference,
-            text: header(&args.spec, markdown_comment) + &reference::write(&family),
+            text: header(&args.spec, GPL, markdown_comment) + &reference::write(&family),
         },
     ])
 }

@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Needs: module
+# VLANs on both sides, 9000-byte frames on one: what the client's path takes in one packet is more than the servers'
+# takes. Offloads on and off; every body is right. And Explicit Congestion Notification from one end of the two paths to
+# the other: every mark on a packet of the server arrives, every echo of it, and every answer.
+#
+#   client c0.10 ──9000, tag 10── p0.10 proxy p1.20 ──1500, tag 20── br0.20 ── b1, b2
+# Limit: 180 s
+. "$(dirname "$0")/lib.sh"
+
+topology
+for pair in client:c0 proxy:p0; do ip -n "${pair%:*}" link set "${pair#*:}" mtu 9000; done
+# vlan NAMESPACE DEVICE TAG ADDRESS...
+vlan() {
+	local ns=$1 dev=$2 tag=$3
+	shift 3
+	ip -n "$ns" address flush dev "$dev"
+	ip -n "$ns" link add link "$dev" name "$dev.$tag" type vlan id "$tag"
+	ip -n "$ns" link set "$dev.$tag" up
+	address "$ns" "$dev.$tag" "$@"
+}
+vlan client c0 10 10.0.1.2/24 fd00:1::2/64
+vlan proxy p0 10 10.0.1.1/24 fd00:1::1/64
+vlan proxy p1 20 10.0.2.1/24 fd00:2::1/64
+vlan b1 e0 20 10.0.2.11/24 fd00:2::11/64
+vlan b2 e0 20 10.0.2.12/24 fd00:2::12/64
+make_file medium 3000000
+serve b1 b2
+proxy_start splice
+
+for how in on off; do
+	step "offloads $how"
+	offloads $how
+	for pair in client:c0.10 proxy:p0.10 proxy:p1.20 b1:e0.20 b2:e0.20; do
+		in_ns "${pair%:*}" ethtool -K "${pair#*:}" tso $how gso $how gro $how tx $how sg $how >/dev/null 2>&1 || true
+	done
+	# Tagged as on the wire.
+	nsenter --net=/run/netns/client tcpdump -p -Z root -i c0 -s 64 -B 16384 -U -w "$T/tagged.pcap" vlan 10 and tcp >"$T/tagged.log" 2>&1 </dev/null &
+	tagged=$!
+	STARTED+=("$tagged")
+	wait_for 20 grep -q 'listening on' "$T/tagged.log"
+	capture client$how client c0.10
+	capture b1$how b1 e0.20
+	for fam in 4 6; do
+		get $fam http://a.test/medium b1
+		put $fam http://a.test b1 medium
+	done
+	wait_for 10 no_splices
+	captures_end
+	kill -TERM "$tagged"
+	wait "$tagged" || true
+	expect "frames with tag 10" "$(tcpdump -r "$T/tagged.pcap" 2>/dev/null | wc -l)" -gt 100
+	judge client$how --complete
+	judge b1$how --complete
+	if [ $how = off ]; then
+		# The client knows of a path of 9000 bytes, until it is told, or what it sends is cut.
+		expect "largest packet beside the client" "$(counted client$how '[.up.largest, .down.largest] | max')" -le 8948
+		expect "largest packet beside b1" "$(counted b1$how '[.up.largest, .down.largest] | max')" -le 1460
+	fi
+	# What the client has learnt of the path must be forgotten for the next round.
+	ip -n client route flush cache
+	ip -n client -6 route flush cache
+done
+same "splices made" "$(stat_of created)" 8
+same "packets dropped as malformed" "$(stat_of drop-malformed)" 0
+same "packets dropped without a route" "$(stat_of drop-no-route)" 0
+
+step "ECN: marked on the way to the proxy"
+for n in client proxy b1; do in_ns $n sysctl -q net.ipv4.tcp_ecn=1; done
+# One in fifty of what b1 sends, and may be marked.
+tc -n b1 qdisc replace dev e0.20 root netem limit 20000 loss 2% ecn
+# matching NAME FILTER: packets of a capture.
+matching() { tcpdump -r "$OUT/$1.pcap" "$2" 2>/dev/null | wc -l; }
+for fam in 4 6; do
+	proto=ip ce='ip[1] & 3 = 3' flags='tcp[13]'
+	[ $fam = 4 ] || { proto=ip6 ce='ip6[0:2] & 0x0030 = 0x0030' flags='ip6[53]'; }
+	rm -f "$OUT"/*.pcap
+	capture client client c0.10
+	capture b1 b1 e0.20
+	before=$(stat_of created)
+	get $fam http://a.test/medium b1
+	same "splices made with ECN, IPv$fam" "$(stat_of created)" $((before + 1))
+	captures_end
+	for what in "marks:src port 80 and $ce" "echoes (ECE):dst port 80 and $flags & 0x42 = 0x40" "answers (CWR):src port 80 and $flags & 0x82 = 0x80"; do
+		n=$(matching b1 "$proto and tcp ${what#*:}")
+		echo "${what%%:*} beside b1: $n"
+		expect "${what%%:*} beside b1, IPv$fam" "$n" -ge 1
+		same "${what%%:*} beside the client, IPv$fam" "$(matching client "$proto and tcp ${what#*:}")" "$n"
+	done
+	judge client --complete
+	judge b1 --complete
+done
