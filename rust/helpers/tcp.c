@@ -8,6 +8,10 @@
 #include <net/inet_sock.h>
 #include <net/ipv6.h>
 #include <net/tcp.h>
+#if IS_ENABLED(CONFIG_NF_CONNTRACK)
+#include <net/netfilter/nf_conntrack_core.h>
+#include <net/netfilter/nf_conntrack_zones.h>
+#endif
 
 struct net *tcp_splice_sock_net(const struct sock *sk)
 {
@@ -230,6 +234,38 @@ static void tcp_splice_wake_sender(struct sock *sk, const struct tcp_splice_stan
 	tcp_init_wl(tp, tp->rcv_nxt);
 }
 
+/*
+ * Connection tracking has not seen what was spliced, and would call the rest invalid. From here on it does not
+ * look at the numbers of this connection, as for one that comes back from a flow table (nft_flow_offload).
+ */
+static void tcp_splice_untrack_numbers(const struct sock *sk)
+{
+#if IS_ENABLED(CONFIG_NF_CONNTRACK)
+	const struct nf_conntrack_tuple_hash *hash;
+	struct nf_conntrack_tuple tuple = {};
+	struct tcp_splice_leg leg = {};
+	struct nf_conn *ct;
+
+	/* As this host sends it: the same with NAT on either side of it. */
+	tcp_splice_leg_addresses(sk, &leg);
+	tuple.src.l3num = leg.family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	memcpy(&tuple.src.u3, leg.local, sizeof(leg.local));
+	memcpy(&tuple.dst.u3, leg.remote, sizeof(leg.remote));
+	tuple.src.u.tcp.port = leg.lport;
+	tuple.dst.u.tcp.port = leg.rport;
+	tuple.dst.protonum = IPPROTO_TCP;
+	hash = nf_conntrack_find_get(sock_net(sk), &nf_ct_zone_dflt, &tuple);
+	if (!hash)
+		return;
+	ct = nf_ct_tuplehash_to_ctrack(hash);
+	spin_lock_bh(&ct->lock);
+	ct->proto.tcp.seen[0].flags |= IP_CT_TCP_FLAG_BE_LIBERAL;
+	ct->proto.tcp.seen[1].flags |= IP_CT_TCP_FLAG_BE_LIBERAL;
+	spin_unlock_bh(&ct->lock);
+	nf_ct_put(ct);
+#endif
+}
+
 int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 restore)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
@@ -257,6 +293,7 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 rest
 			sk->sk_prot->keepalive(sk, 1);
 	}
 	WRITE_ONCE(sk->sk_shutdown, open ? 0 : RCV_SHUTDOWN);
+	tcp_splice_untrack_numbers(sk);
 	return 0;
 }
 

@@ -9,6 +9,15 @@
 . "$(dirname "$0")/lib.sh"
 
 topology
+# A proxy with a stateful firewall: its connection tracking sees nothing of what is spliced, and then a connection
+# that goes on elsewhere.
+proxy nft -f - <<-NFT
+	table inet wall {
+		counter invalid { }
+		chain in { type filter hook input priority 0; ct state invalid counter name invalid drop; }
+		chain out { type filter hook output priority 0; ct state invalid counter name invalid drop; }
+	}
+NFT
 capture_all
 export PYTHONPATH=/payload/ynl:/payload/tests/netns
 for fam in 4 6; do
@@ -16,6 +25,8 @@ for fam in 4 6; do
 	python3 /payload/tests/netns/returned.py /payload/ynl/Documentation/netlink/specs/tcp_splice.yaml "$fam"
 done
 wait_for 5 no_legs
+same "packets that connection tracking called invalid" \
+	"$(proxy nft -j list counter inet wall invalid | jq '.nftables[] | select(.counter) | .counter.packets')" 0
 captures_end
 judge client --lossless
 judge b1 --lossless
