@@ -84,7 +84,14 @@ void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like)
 
 struct sk_buff *tcp_splice_skb_copy(struct sk_buff *skb)
 {
-	return pskb_copy(skb, GFP_ATOMIC);
+	struct sk_buff *copy = pskb_copy(skb, GFP_ATOMIC);
+
+	/* As what waits in a socket: it must not keep its device or route. */
+	if (copy) {
+		copy->dev = NULL;
+		skb_dst_drop(copy);
+	}
+	return copy;
 }
 
 bool tcp_splice_skb_is_own(const struct sk_buff *skb)

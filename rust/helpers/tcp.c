@@ -386,6 +386,8 @@ void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int heade
 	skb_orphan(skb);
 	skb_dst_drop(skb);
 	nf_reset_ct(skb);
+	/* As tcp_v4_rcv(): it may wait in a queue for longer than its device exists. */
+	skb->dev = NULL;
 	skb_set_transport_header(skb, header_len);
 	__skb_pull(skb, header_len);
 	th = tcp_hdr(skb);

@@ -88,7 +88,7 @@ struct sk_buff *tcp_splice_skb_new(u8 family, unsigned int len, void **data);
 void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like);
 /* Gives a packet whose TCP header is linear, and whose checksum is known to be right, to a socket. */
 void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int header_len);
-/* A copy that shares no header; its payload may be shared. It came in where this one did. */
+/* A copy that shares no header; its payload may be shared. It forgets where it came in. */
 struct sk_buff *tcp_splice_skb_copy(struct sk_buff *skb);
 /*
  * Cuts the packet after len bytes, of which headers are IP and TCP headers. NULL without memory; else the

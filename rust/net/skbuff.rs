@@ -138,7 +138,8 @@ impl Packet {
         }
     }
 
-    /// A copy that shares no header with this packet, and came in where it did. `None` without memory. Atomic.
+    /// A copy, for a socket, that shares no header with this packet and holds neither device nor route. `None`
+    /// without memory. Atomic.
     pub fn copy(&mut self) -> Option<Packet> {
         // SAFETY: Owned.
         let skb = unsafe { bindings::tcp_splice_skb_copy(self.0.as_ptr()) };

@@ -182,6 +182,11 @@ impl Capture {
             from.sack_permitted = seg.sack_permitted;
             from.timestamps = seg.timestamps.is_some();
         }
+        if seg.has(FIN) {
+            // It takes a number, which can be acknowledged by itself.
+            from.edges.insert(end - 1);
+            from.edges.insert(end);
+        }
         if seg.len > 0 {
             from.edges.insert(start + i64::from(seg.has(SYN)));
             from.edges.insert(end - i64::from(seg.has(FIN)));
@@ -517,6 +522,19 @@ mod tests {
                 "{word}: {faults:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_fin_is_acknowledged_selectively() {
+        let mut t = Talk::new(Rules {
+            lossless: false,
+            complete: false,
+            ..strict()
+        });
+        t.say(1, 1, 1, ACK, 10, |_| {});
+        t.say(1, 11, 1, ACK | FIN, 0, |_| {});
+        t.say(0, 1, 1, ACK, 0, |s| s.sack = vec![(11, 12)]);
+        assert_eq!(t.faults(), Vec::<String>::new());
     }
 
     #[test]
