@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := modules
 .PHONY: modules modules_install tools install demo test test-host test-kunit test-guest test-debug \
-	check kernel clean distclean help root
+	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
 ifneq ($(KDIR),)
@@ -49,6 +49,9 @@ test: root ## every test: checks, host tests, and a guest with KUnit and all sce
 
 test-host: root ## unit and property tests on this machine
 	@tests/run host
+
+fuzz: root ## arbitrary bytes through the translation; TIME=60 seconds
+	@tests/fuzz/run $(or $(TIME),60)
 
 test-kunit: root ## KUnit suites of the module in a guest
 	@tests/qemu/run release boot

@@ -14,6 +14,16 @@ pub mod error {
     /// The result of what may fail.
     pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 
+    /// There is no memory. It does not happen here.
+    #[derive(Debug)]
+    pub struct AllocError(());
+
+    impl From<AllocError> for Error {
+        fn from(_: AllocError) -> Self {
+            code::ENOMEM
+        }
+    }
+
     macro_rules! errno {
         ($($name:ident = $number:literal)*) => {
             /// Those there are.
@@ -27,7 +37,7 @@ pub mod error {
 
 /// What a kernel file imports as a whole.
 pub mod prelude {
-    pub use crate::error::{code::*, Error, Result};
+    pub use crate::error::{code::*, AllocError, Error, Result};
     pub use crate::{fmt, pin_init, GFP_KERNEL};
     pub use kernel_macros::{kunit_tests, pin_data};
 
@@ -67,7 +77,7 @@ macro_rules! new_spinlock {
 
 /// Synchronisation.
 pub mod sync {
-    use crate::error::Result;
+    use crate::error::{AllocError, Result};
     use core::ops::Deref;
     use std::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -83,7 +93,7 @@ pub mod sync {
         /// # Errors
         ///
         /// Never.
-        pub fn new(value: T, _: ()) -> Result<Self> {
+        pub fn new(value: T, _: ()) -> Result<Self, AllocError> {
             Ok(Arc(std::sync::Arc::new(value)))
         }
     }

@@ -42,7 +42,9 @@ impl<K, V, O> Deref for Entry<K, V, O> {
 pub type Pick<K, V, O> = fn(&O) -> &Entry<K, V, O>;
 
 /// The table. Owners live for ever.
-pub struct Table<K, V, O: 'static>(RefCell<Vec<(&'static O, Pick<K, V, O>)>>);
+pub struct Table<K, V, O: 'static>(RefCell<Vec<Listed<K, V, O>>>);
+
+type Listed<K, V, O> = (&'static O, Pick<K, V, O>);
 
 impl<K: PartialEq, V, O> Table<K, V, O> {
     /// An empty table.

@@ -3,9 +3,11 @@
 //! Two TCP ends and a splice between them: the packet path, the translation and the flow lifecycle of the
 //! module, over networks that do what networks may.
 
+mod found;
 #[path = "../../../tests/properties/model.rs"]
 #[allow(dead_code, reason = "shared with the tests of the edit")]
 mod packet;
+mod resets;
 mod returns;
 mod streams;
 mod tcp;

@@ -33,7 +33,7 @@ fn wishes((limit_to_server, limit_to_client, return_on_fin): Asked) -> Wishes {
 }
 
 proptest! {
-    #![proptest_config(crate::config(1500))]
+    #![proptest_config(crate::config(500))]
 
     #[test]
     fn all_bytes_arrive_by_way_of_splice_and_proxy(

@@ -411,6 +411,11 @@ impl Tcp {
         self.reset = true;
     }
 
+    /// A RST that somebody else has made in its name.
+    pub(crate) fn forge_rst(&mut self, at: i64) {
+        self.emit(at, 0, RST, 0, vec![], vec![]);
+    }
+
     /// Takes a packet.
     pub(crate) fn receive(&mut self, bytes: &[u8], now: u32) {
         let seg = read(bytes);

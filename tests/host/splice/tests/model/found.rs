@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the properties have found, as short as it can be told.
+
+use splice::splice::Wishes;
+
+use crate::streams::{plain, Op, Op::*, NEVER_IDLE};
+use crate::world::World;
+
+/// Splices between what happens before and after, and lets both ends close.
+fn run(before: &[Op], wishes: Wishes, after: &[Op]) -> World {
+    let mut world = plain().world();
+    for op in before {
+        world.happen(op);
+    }
+    world.arm(wishes, [0, 0]);
+    for op in after {
+        world.happen(op);
+    }
+    for side in 0..2 {
+        world.ends[side].close(world.now);
+    }
+    world.settle();
+    world
+}
+
+/// The server has not heard that its bytes were read, and repeats them; the client has not got the byte
+/// that the proxy made of them, in whose place they would be taken.
+#[test]
+fn what_the_proxy_has_read_does_not_take_the_place_of_what_it_sent() {
+    let before = [
+        Write(1, 1),
+        Write(1, 365),
+        Tick(300),
+        Deliver(1, 1),
+        ProxyCopy(1, 1),
+        Deliver(1, 1),
+        ProxyRead(1, 1),
+        Drop(2, 0),
+    ];
+    run(&before, NEVER_IDLE, &[Deliver(1, 2), Deliver(1, 1)]);
+}
+
+/// The same with a FIN, for which the client's socket has no room.
+#[test]
+fn a_fin_that_was_read_waits_for_that_of_the_proxy() {
+    let before = [
+        Write(0, 2000),
+        Deliver(0, 4),
+        Deliver(2, 4),
+        Close(0),
+        Deliver(0, 4),
+    ];
+    run(&before, NEVER_IDLE, &[Tick(299), Deliver(0, 3)]);
+}
+
+/// A byte stays unread in one socket while the other direction drains to it.
+#[test]
+fn a_socket_that_keeps_bytes_drains() {
+    let wishes = Wishes {
+        limit_to_server: Some(0),
+        ..NEVER_IDLE
+    };
+    let before = [Write(1, 1), Deliver(1, 1), Write(0, 1), Deliver(0, 1)];
+    assert!(run(&before, wishes, &[]).returned);
+}
+
+/// A FIN is lost before it comes here, and an acknowledgement after it is not.
+#[test]
+fn a_lost_fin_ends_what_is_to_return() {
+    let wishes = Wishes {
+        limit_to_server: Some(1043),
+        limit_to_client: Some(1000),
+        ..NEVER_IDLE
+    };
+    let after = [
+        Write(1, 1),
+        Write(0, 1),
+        Deliver(1, 1),
+        Close(0),
+        Drop(0, 1),
+        Deliver(2, 1),
+        Deliver(0, 2),
+    ];
+    assert!(run(&[], wishes, &after).returned);
+}
