@@ -61,11 +61,12 @@ start server b2 python3 "$T/server.py"
 wait_for 20 listening b2 80
 capture client client c0
 capture b2 b2 e0
+made=$(stat_of created)
 for fam in 4 6; do
 	same "where the urgent bytes were, IPv$fam" "$(client timeout $((30 * SLOW)) python3 "$T/client.py" "$(vip $fam)")" \
 		"([(20000, b'!'), (40000, b'?'), (60000, b'#')], 60000)"
 done
-same "splices made" "$(stat_of created)" 2
+same "splices made" "$(stat_of created)" $((made + 2))
 captures_end
 judge client
 judge b2

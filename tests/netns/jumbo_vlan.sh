@@ -72,22 +72,19 @@ for n in client proxy b1; do in_ns $n sysctl -q net.ipv4.tcp_ecn=1; done
 tc -n b1 qdisc replace dev e0.20 root netem limit 20000 loss 2% ecn
 # matching NAME FILTER: packets of a capture.
 matching() { tcpdump -r "$OUT/$1.pcap" "$2" 2>/dev/null | wc -l; }
-for fam in 4 6; do
-	proto=ip ce='ip[1] & 3 = 3' flags='tcp[13]'
-	[ $fam = 4 ] || { proto=ip6 ce='ip6[0:2] & 0x0030 = 0x0030' flags='ip6[53]'; }
-	rm -f "$OUT"/*.pcap
-	capture client client c0.10
-	capture b1 b1 e0.20
-	before=$(stat_of created)
-	get $fam http://a.test/medium b1
-	same "splices made with ECN, IPv$fam" "$(stat_of created)" $((before + 1))
-	captures_end
-	for what in "marks:src port 80 and $ce" "echoes (ECE):dst port 80 and $flags & 0x42 = 0x40" "answers (CWR):src port 80 and $flags & 0x82 = 0x80"; do
-		n=$(matching b1 "$proto and tcp ${what#*:}")
-		echo "${what%%:*} beside b1: $n"
-		expect "${what%%:*} beside b1, IPv$fam" "$n" -ge 1
-		same "${what%%:*} beside the client, IPv$fam" "$(matching client "$proto and tcp ${what#*:}")" "$n"
-	done
-	judge client --complete
-	judge b1 --complete
+# Over IPv4: netem marks no IPv6 here. That a mark passes over IPv6, too, is shown by carried.py.
+rm -f "$OUT"/*.pcap
+capture client client c0.10
+capture b1 b1 e0.20
+before=$(stat_of created)
+get 4 http://a.test/medium b1
+same "splices made with ECN" "$(stat_of created)" $((before + 1))
+captures_end
+for what in "marks:src port 80 and ip[1] & 3 = 3" "echoes (ECE):dst port 80 and tcp[13] & 0x42 = 0x40" "answers (CWR):src port 80 and tcp[13] & 0x82 = 0x80"; do
+	n=$(matching b1 "tcp ${what#*:}")
+	echo "${what%%:*} beside b1: $n"
+	expect "${what%%:*} beside b1" "$n" -ge 1
+	same "${what%%:*} beside the client" "$(matching client "tcp ${what#*:}")" "$n"
 done
+judge client --complete
+judge b1 --complete
