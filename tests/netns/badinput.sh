@@ -50,4 +50,3 @@ rc=0
 wait "$curl" || rc=$?
 same "curl's verdict (56: reset by the peer)" "$rc" 56
 wait_for 5 has_ended reset-by-client $((before + 1))
-wait_for 10 no_legs
