@@ -77,8 +77,14 @@ fn args() -> Result<Args, String> {
     let mut seed = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        if arg == "--list" {
-            out.list = true;
+        let switch = match arg.as_str() {
+            "--list" => Some(&mut out.list),
+            "--control" => Some(&mut out.control),
+            "--ends" => Some(&mut out.ends),
+            _ => None,
+        };
+        if let Some(switch) = switch {
+            *switch = true;
             continue;
         }
         let value = args
