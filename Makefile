@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo matrix ends test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -61,6 +61,21 @@ test-guest: root ## scenarios in a guest; SCENARIO="name..." for some of them
 
 test-debug: root ## the same on a kernel with KASAN, lockdep and kmemleak (slow)
 	@tests/qemu/run debug $(SCENARIO)
+
+ifeq ($(origin SEED),undefined)
+# A number that nobody has chosen.
+SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+endif
+matrix: export SEED := $(SEED)
+matrix: export SAMPLES ?= 1000
+matrix: export LIMIT ?= 100000
+matrix: root ## random splices between real TCP ends; SAMPLES=1000 SEED=..., or SAMPLE=n of a SEED, with captures
+	@echo "SEED=$(SEED)"; tests/qemu/run release matrix; rc=$$?; cat results/latest/guest/matrix/show 2>/dev/null; exit $$rc
+
+ends: export N ?= 10000
+ends: export LIMIT ?= 100000
+ends: root ## N=10000 splices, ended in every way; nothing may be left
+	@tests/qemu/run release ends; rc=$$?; cat results/latest/guest/ends/show 2>/dev/null; exit $$rc
 
 check: root ## layer rules, formatting, lints, generated files, shell scripts
 	@tests/run check

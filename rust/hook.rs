@@ -271,6 +271,11 @@ fn carry(
         packet.consume();
         return Verdict::Stolen;
     }
+    // Nobody has looked at the checksum of a packet that would have been forwarded, and this would
+    // be believed; its receiver drops it.
+    if seg.flags.contains(Flags::FIN) && !packet.checksum_ok(ip.family, ip.header_len) {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    }
     let limited = flow.has(LIMITED | FROZEN) || reverse.has(LIMITED | FROZEN);
     let stops = seg.flags.contains(Flags::FIN) && splice.is_to_return();
     if (limited || stops) && rst != Rst::Exact {
@@ -332,8 +337,17 @@ fn carry(
         .timestamps
         .then(|| seg.timestamps(headers).map(|(tsval, _)| tsval))
         .flatten();
-    let edited = if flow.has(ECHOING) || reverse.has(ECHOING) {
-        echo(flow, reverse, terms, headers, &seg).apply(headers, &seg, field, ack_floor)
+    // Up to where the receiver takes what the sender sends.
+    let reach = reverse.edge().add(reverse_terms.edit.ack_delta);
+    let beyond = seg.seq_len() == 0 && seg.seq.after(reach);
+    let edited = if beyond || flow.has(ECHOING) || reverse.has(ECHOING) {
+        let mut edit = echo(flow, reverse, terms, headers, &seg);
+        if beyond {
+            // The sender was let send more to the local socket than the receiver takes. An acknowledgement from
+            // beyond its window is not looked at (RFC 9293, section 3.10.7.4), and if neither end takes one both wait.
+            edit.seq_delta = edit.seq_delta.wrapping_add(reach.distance(seg.seq));
+        }
+        edit.apply(headers, &seg, field, ack_floor)
     } else {
         terms.edit.apply(headers, &seg, field, ack_floor)
     };
@@ -383,11 +397,15 @@ fn within_limit(
         packet.consume();
         return Err(Verdict::Stolen);
     }
-    if fin {
-        let end = seg.seq.add(seg.payload_len);
-        if end.at_or_after(flow.seq_next()) {
-            flow.limit_to(end);
+    let end = seg.seq.add(seg.payload_len);
+    if fin && !(flow.has(LIMITED | FROZEN) && end.at_or_after(flow.limit())) {
+        let top = flow.seq_next();
+        if seg.seq.after(top) || end.before(top) {
+            // It counts where the stream stands. Elsewhere it is sent again, if it was true.
+            packet.consume();
+            return Err(Verdict::Stolen);
         }
+        flow.limit_to(end);
         flow.mark(LIMITED, 0);
     }
     let limit = flow.limit();

@@ -103,20 +103,23 @@ pub fn note(
     reverse_terms: &Terms,
 ) -> Seen {
     flow.count();
+    // Blind ones would move what later ones are judged by; true ones say nothing that counts here.
+    if seg.flags.intersects(Flags::SYN.union(Flags::RST)) {
+        return Seen::Open;
+    }
+    // All that a connection sends acknowledges something, and nothing that was never sent (RFC 5961,
+    // section 5.2).
+    if !seg.flags.contains(Flags::ACK) || seg.ack.after(flow.edge().add(OVERRUN)) {
+        return Seen::Open;
+    }
     if is_believable(seg, reverse, reverse_terms) {
-        // Of one without bytes the number says only that bytes before it were sent, maybe lost.
-        if seg.seq_len() > 0 {
-            flow.advance(seg.seq_end());
-        }
         if let Some(tsval) = tsval {
             flow.note_tsval(tsval);
         }
-        if seg.flags.contains(Flags::FIN) && !flow.has(FIN_SEEN) {
-            flow.mark(FIN_SEEN, 0);
+        // Of one without bytes the number says only that bytes before it were sent, maybe lost.
+        if seg.seq_len() > 0 {
+            note_data(seg, flow, expected(terms, reverse, reverse_terms));
         }
-    }
-    if !seg.flags.contains(Flags::ACK) || seg.ack.after(flow.edge().add(OVERRUN)) {
-        return Seen::Open;
     }
     flow.note_ack(seg.ack, window_end(seg, terms));
     if flow.has(DRAINING) && seg.ack.at_or_after(terms.ack_origin) {
@@ -136,6 +139,21 @@ pub fn note(
         }
     }
     Seen::Open
+}
+
+/// Notes a segment of `flow` with data or a FIN, whose receiver expects `expected`.
+#[inline]
+fn note_data(seg: &Segment, flow: &Flow, expected: Seq) {
+    let end = seg.seq_end();
+    if flow.has(FIN_SEEN) && end.after(flow.seq_next()) {
+        // A stream that goes on has not ended: the FIN was somebody else's.
+        flow.mark(0, FIN_SEEN | FIN_ACKED);
+    }
+    flow.advance(end);
+    // One that its receiver has gone past ends nothing.
+    if seg.flags.contains(Flags::FIN) && !flow.has(FIN_SEEN) && end.after(expected) {
+        flow.mark(FIN_SEEN, 0);
+    }
 }
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -270,6 +288,26 @@ mod tests {
         note(&segment(Flags::ACK, CLIENT, ack, 0), None, &a, &ta, &b, &tb);
         assert_eq!(a.ack_last(), Seq(9000));
         assert_eq!(a.carried().packets, 2);
+    }
+
+    #[test]
+    fn a_fin_that_is_none_ends_nothing() {
+        let (a, b) = flows();
+        let (ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
+        let up = |flags, seq, len| {
+            note(&segment(flags, seq, Seq(9000), len), None, &a, &ta, &b, &tb);
+        };
+        // Of half of all numbers one may say that they are not beyond the window.
+        up(FIN_ACK, CLIENT.sub(1 << 30), 0);
+        assert!(!a.has(FIN_SEEN));
+        // In the window, ahead of the stream, which goes on beyond it.
+        up(FIN_ACK, CLIENT.add(500), 0);
+        assert!(a.has(FIN_SEEN));
+        up(Flags::ACK, CLIENT, 600);
+        assert!(!a.has(FIN_SEEN));
+        assert_eq!(a.carried().bytes, 600);
+        up(FIN_ACK, CLIENT.add(600), 0);
+        assert!(a.has(FIN_SEEN));
     }
 
     #[test]

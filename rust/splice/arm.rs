@@ -422,7 +422,7 @@ impl Splice {
             return;
         }
         // Timestamps take twelve bytes.
-        let room = u32::from(peer_mss.min(n.our_mss).saturating_sub(12).max(512));
+        let room = u32::from(peer_mss.min(n.our_mss).saturating_sub(12).max(1));
         let stamps = TcpOption::Timestamps {
             val: n.ts_recent,
             ecr: n.tsecr,

@@ -228,8 +228,9 @@ impl Splice {
         } {
             workqueue::set(self, delay);
         }
-        // An end may have set the alarm a moment ago, which must not be put off.
-        if self.is_tombstone() {
+        // An end may have set the alarm a moment ago, or a last acknowledgement before a return, which
+        // must not be put off.
+        if self.is_tombstone() || self.is_settled() {
             workqueue::set(self, 0);
         }
     }

@@ -380,6 +380,9 @@ impl Course<'_> {
         let paused = self.armed.elapsed() < Duration::from_millis(self.sample.pause_ms);
         let first = match self.end {
             End::Fin(side) | End::Half(side, _) | End::ReturnOnFin(side) => Some(side),
+            // A direction that has a limit of its own goes on to it after the other's FIN, which its sender
+            // must not wait for: that FIN is not carried.
+            End::Limit(_) if self.phase == Phase::Live => None,
             End::Limit(_) => Some(self.sample.first),
             End::FinBoth => None,
             // Only what was sent before arming.

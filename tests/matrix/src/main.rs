@@ -77,8 +77,14 @@ fn args() -> Result<Args, String> {
     let mut seed = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        if arg == "--list" {
-            out.list = true;
+        let switch = match arg.as_str() {
+            "--list" => Some(&mut out.list),
+            "--control" => Some(&mut out.control),
+            "--ends" => Some(&mut out.ends),
+            _ => None,
+        };
+        if let Some(switch) = switch {
+            *switch = true;
             continue;
         }
         let value = args
@@ -184,7 +190,7 @@ fn one(lane: &mut Lane, sample: &Sample, args: &Args, sum: &Mutex<Sum>) -> Resul
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..TRIES {
         let outcome = course::run(lane, sample, args.control, args.slow)?;
-        if outcome.timeouts == 0 || !sample.is_clean() {
+        if outcome.timeouts == 0 || !sample.is_clean() || sample.may_overrun() {
             return Ok(outcome);
         }
         with.push(outcome.timeouts);

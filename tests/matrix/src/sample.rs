@@ -478,6 +478,16 @@ impl Sample {
         self.legs.iter().any(|leg| leg.ecn) && !self.is_clean()
     }
 
+    /// Whether a sender may have to send again what nothing on the path has lost: a window that the proxy had opened is
+    /// larger than that of the far end, which counts from arming on, and what it cannot take is dropped.
+    pub(crate) fn may_overrun(&self) -> bool {
+        matches!(self.moment, Moment::Queued(..) | Moment::Stuck(_))
+            || self
+                .legs
+                .iter()
+                .any(|leg| matches!(leg.receive[0], Buffer::Fixed(_)))
+    }
+
     /// Whether a path may lose or reorder packets.
     pub(crate) fn is_clean(&self) -> bool {
         self.links.iter().all(Link::is_clean)
