@@ -278,7 +278,7 @@ fn carry(
     }
     let limited = flow.has(LIMITED | FROZEN) || reverse.has(LIMITED | FROZEN);
     let stops = seg.flags.contains(Flags::FIN) && splice.is_to_return();
-    if (limited || stops) && rst != Rst::Exact {
+    if (limited || stops) && rst == Rst::Near {
         match within_limit(ns, splice, direction, packet, &seg) {
             Ok(within) => (packet, seg) = within,
             Err(verdict) => {
@@ -361,6 +361,8 @@ fn carry(
 
     if rst == Rst::Exact {
         splice.end_by_rst(direction);
+    } else if rst == Rst::Last {
+        splice.suspect_reset(direction);
     } else if seen == Seen::Closed {
         splice.end(Reason::Fin);
     } else if limited || stops {

@@ -259,7 +259,9 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
     // At least as wide as the field can say: the connection may have gone on since the numbers were read, and
     // what is beyond the edge is not believed.
     let widest = ack_last.add(u32::from(u16::MAX) << wscale_in.min(14));
-    let edge = flow.window_edge().map_or(widest, |edge| Seq(edge).max(widest));
+    let edge = flow
+        .window_edge()
+        .map_or(widest, |edge| Seq(edge).max(widest));
     Ok(Row {
         key,
         terms: Terms {

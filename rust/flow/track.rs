@@ -14,8 +14,11 @@ use crate::xlate::{
 /// What a RST is worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rst {
-    /// Its number is one that its receiver expects: the connection is over.
+    /// Its number is the one that its receiver expects: the connection is over.
     Exact,
+    /// Its number is that after the last byte that was sent: the connection is over, if its receiver has got all.
+    /// It is asked.
+    Last,
     /// Its number is near: the receiver decides (RFC 5961, section 3.2), the splice stays.
     Near,
     /// Its number is nowhere near the stream.
@@ -49,10 +52,13 @@ pub fn expected(terms: &Terms, reverse: &Flow, reverse_terms: &Terms) -> Seq {
 /// Judges a RST of `flow`.
 ///
 /// The receiver takes a RST only at exactly the number it expects. That is the highest it has
-/// acknowledged, or, when an acknowledgement is still to come, the highest that was sent.
+/// acknowledged, or, when an acknowledgement is still to come, the highest that was sent; but somebody may have
+/// made up what was sent last.
 pub fn judge_rst(seg: &Segment, flow: &Flow, expected: Seq) -> Rst {
-    if seg.seq == expected || seg.seq == flow.seq_next() {
+    if seg.seq == expected {
         Rst::Exact
+    } else if seg.seq == flow.seq_next() {
+        Rst::Last
     } else if seg
         .seq
         .within(expected.sub(MAX_WINDOW), MAX_WINDOW.saturating_mul(2))

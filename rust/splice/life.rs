@@ -76,6 +76,17 @@ impl Reason {
     ];
 }
 
+impl Reason {
+    fn from_u32(reason: u32) -> Reason {
+        let all = Reason::ALL.get(reason as usize);
+        all.copied().unwrap_or(Reason::None)
+    }
+}
+
+/// How long after a RST that may have ended a splice its ends are asked; milliseconds. An acknowledgement of what
+/// was sent before it has come by then, or the next RST.
+const ASK_MS: u64 = 200;
+
 /// How long late packets are expected: 2MSL, as Linux has it (TCP_TIMEWAIT_LEN), milliseconds.
 const TOMBSTONE_MS: u64 = 60_000;
 
@@ -130,8 +141,7 @@ impl Splice {
 
     /// Why it ended.
     pub fn reason(&self) -> Reason {
-        let reason = self.reason.load(Relaxed) as usize;
-        Reason::ALL.get(reason).copied().unwrap_or(Reason::None)
+        Reason::from_u32(self.reason.load(Relaxed))
     }
 
     /// Ends a live splice; the first to do so gives the reason. Any context.
@@ -155,9 +165,31 @@ impl Splice {
         self.leave(Phase::Tombstone, reason);
     }
 
+    /// A RST went this way that ends the connection if its receiver has got all before it. The receiver says
+    /// nothing if it has: it is asked. Any context.
+    pub fn suspect_reset(&self, direction: Direction) {
+        let by = match direction {
+            Direction::ToServer => Reason::ResetByClient,
+            Direction::ToClient => Reason::ResetByServer,
+        };
+        self.suspected.store(by as u32, Relaxed);
+        workqueue::set(self, time::from_ms(ASK_MS));
+    }
+
+    /// Asks both ends where they stand, after a RST that may have ended it. What an end that is gone says to that
+    /// is a RST with the right number. May sleep.
+    fn ask(&self) {
+        if self.suspected.load(Relaxed) != Reason::None as u32 && !self.asked.xchg(true, Relaxed) {
+            self.probe_both();
+        }
+    }
+
     /// The RST of one end, which went this way, has ended it. Any context.
     pub fn end_by_rst(&self, direction: Direction) {
+        // If it answers a probe, the end that it comes from was reset by the other.
+        let suspected = Reason::from_u32(self.suspected.load(Relaxed));
         let reason = match direction {
+            _ if suspected != Reason::None => suspected,
             Direction::ToServer => Reason::ResetByClient,
             Direction::ToClient => Reason::ResetByServer,
         };
@@ -314,6 +346,7 @@ impl HasAlarm for Splice {
     fn ring(&self) {
         match self.phase() {
             Phase::Live => {
+                self.ask();
                 if self.is_settled() {
                     self.settle();
                 } else if self.is_draining() && self.has_lost_bytes() {

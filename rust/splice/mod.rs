@@ -113,6 +113,10 @@ pub struct Splice {
     wishes: Wishes,
     /// It was asked for its sockets.
     returning: AtomicFlag,
+    /// The [`Reason`] that a RST gave, which may have ended it.
+    suspected: Atomic<u32>,
+    /// Its ends were asked about that.
+    asked: AtomicFlag,
     /// Keep-alive probes sent since an end was heard of last.
     probes: Atomic<u32>,
     /// When the first of them was sent; jiffies.
@@ -165,6 +169,8 @@ impl Splice {
                 buried: AtomicFlag::new(false),
                 wishes: *wishes,
                 returning: AtomicFlag::new(false),
+                suspected: Atomic::new(Reason::None as u32),
+                asked: AtomicFlag::new(false),
                 probes: Atomic::new(0),
                 probed_at: Atomic::new(0),
                 restore: SetOnce::new(),

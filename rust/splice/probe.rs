@@ -71,11 +71,16 @@ impl Splice {
             }
         }
         self.probes.store(probes + 1, Relaxed);
+        self.probe_both();
+        false
+    }
+
+    /// Asks both ends. May sleep.
+    pub(super) fn probe_both(&self) {
         in_packet_context(|_| {
             self.probe(Direction::ToServer);
             self.probe(Direction::ToClient);
         });
-        false
     }
 
     /// Asks the sender of a flow: a segment that is one number too old makes it say where it stands. In
