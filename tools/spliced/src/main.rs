@@ -4,12 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use spliced::config::Config;
 use spliced::connection::Phase;
 use spliced::server::Server;
@@ -19,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Content-routing TCP proxy that hands its connections to the tcp_splice kernel module.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "spliced", version)]
 struct Arguments {
     /// Configuration file.
     #[arg(
@@ -31,9 +33,32 @@ struct Arguments {
     /// Check the configuration and exit: 0 when it is good, 1 when it is not.
     #[arg(long)]
     check: bool,
-    /// Append one JSON line for each connection to this file; overrides log.access.
+    /// Append one JSON line for each request to this file; overrides log.access.
     #[arg(long, value_name = "PATH")]
     access_log: Option<PathBuf>,
+    /// Print a completion script and exit.
+    #[arg(long, value_name = "SHELL", hide = true, exclusive = true)]
+    completions: Option<Shell>,
+    /// Print the manual page and exit.
+    #[arg(long, hide = true, exclusive = true)]
+    man: bool,
+}
+
+/// Prints what is made from the definitions of the command line, if that is asked for.
+fn pages(arguments: &Arguments) -> std::io::Result<bool> {
+    // Into memory first: the generators do not expect that writing fails.
+    let mut text = Vec::new();
+    if let Some(shell) = arguments.completions {
+        clap_complete::generate(shell, &mut Arguments::command(), "spliced", &mut text);
+    } else if arguments.man {
+        clap_mangen::Man::new(Arguments::command())
+            .section("8")
+            .render(&mut text)?;
+    } else {
+        return Ok(false);
+    }
+    std::io::stdout().write_all(&text)?;
+    Ok(true)
 }
 
 impl Arguments {
@@ -48,6 +73,14 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match pages(&arguments) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        Err(error) => {
+            eprintln!("spliced: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     let config = match arguments.load() {
         Ok(config) => config,
         Err(error) => {

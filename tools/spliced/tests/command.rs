@@ -38,6 +38,18 @@ fn version() {
 }
 
 #[test]
+fn pages_name_every_option() {
+    for page in [&["--man"][..], &["--completions", "bash"]] {
+        let output = spliced().args(page).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).replace('\\', "");
+        assert!(output.status.success());
+        for option in ["--config", "--check", "--access-log"] {
+            assert!(text.contains(option), "{option} not in {page:?}");
+        }
+    }
+}
+
+#[test]
 fn check_accepts_the_example() {
     let output = check(&file("../dist/spliced.toml"));
     assert!(
