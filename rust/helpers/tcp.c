@@ -381,6 +381,7 @@ void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int heade
 {
 	struct tcp_skb_cb *cb = TCP_SKB_CB(skb);
 	const struct tcphdr *th;
+	u64 limit;
 	u8 dsfield;
 
 	skb_orphan(skb);
@@ -409,5 +410,12 @@ void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int heade
 	cb->ip_dsfield = dsfield;
 	cb->sacked = 0;
 	cb->has_rxtstamp = false;
-	__sk_receive_skb(sk, skb, 0, th->doff * 4, false);
+	/* As tcp_v4_rcv() and tcp_add_backlog(): a full receive queue does not keep acknowledgements out. */
+	limit = ((u64)READ_ONCE(sk->sk_rcvbuf) << 1) + (READ_ONCE(sk->sk_sndbuf) >> 1) + 64 * 1024;
+	bh_lock_sock_nested(sk);
+	if (!sock_owned_by_user(sk))
+		sk_backlog_rcv(sk, skb);
+	else if (sk_add_backlog(sk, skb, min_t(u64, limit, UINT_MAX)))
+		kfree_skb_reason(skb, SKB_DROP_REASON_SOCKET_BACKLOG);
+	bh_unlock_sock(sk);
 }
