@@ -255,6 +255,18 @@ for family in (4, 6):
     for n in range(50):
         pair.carry(c, b"up %d" % n * 50)
         pair.carry(s, b"down %d" % n * 50)
+    step(f"a RST behind a byte that somebody made up, IPv{family}")
+    for end in (c, s):
+        pair.carry(end, b"", flags=ACK)
+    c.link.send(c.bytes(ACK, b"x", seq=(c.seq + 50000) % M))
+    same("the byte goes on", s.next().payload, b"x")
+    c.link.send(c.bytes(RST, options=b"", seq=(c.seq + 50001) % M))
+    same("so does the RST", s.next().flags, RST)
+    for end in (c, s):
+        same("an end is asked where it stands", end.next().seq, (end.ack - 1) % M)
+        pair.carry(end, b"", flags=ACK)
+    same("nothing has ended", pair.state()[1], "none")
+
     step(f"a RST at the exact number, IPv{family}")
     p = c.send(RST, options=b"", seq=c.seq)
     s.expect("the RST", flags=RST, seq=pair.mapped(c, c.seq))

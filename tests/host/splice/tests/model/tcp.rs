@@ -457,12 +457,6 @@ impl Tcp {
         }
         // RFC 9293, section 3.10.7.4.
         if end < self.told || at > self.promised {
-            if at > self.promised && seg.len() == 0 && !seg.has(RST) {
-                // An end may have sent more to the proxy than the other end takes, and stamps what it
-                // acknowledges with a number beyond. If both have, and neither believes such a segment, they
-                // never hear each other again: a limit of splicing. RFC 793 asks to believe it.
-                return self.acknowledged(&seg, at, now);
-            }
             if !seg.has(RST) {
                 self.refuse(&seg, now);
             }
