@@ -3,6 +3,7 @@
 //! The course of one sample, from two connections to nothing.
 
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -256,6 +257,9 @@ impl Lane {
             if now.since(before, "InCsumErrors") != 0 {
                 return Err(format!("a checksum was wrong beside the {name}"));
             }
+            if now.since(before, "TCPSACKDiscard") != 0 {
+                return Err(format!("the {name} was told of SACK blocks that cannot be"));
+            }
             // A SYN-ACK that comes twice counts there.
             if sample.is_clean() && now.since(before, "InErrs") != 0 {
                 return Err(format!("InErrs grew beside the {name}"));
@@ -504,8 +508,9 @@ impl Course<'_> {
                 for leg in [client, server] {
                     match leg.peek(&mut [0; 1]) {
                         Ok(0) => {}
-                        // It may have been returned by now.
+                        // It may have been returned by now, or be gone with a splice that has ended.
                         _ if self.end.returns() => {}
+                        Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
                         other => return Err(format!("a spliced socket reads {other:?}")),
                     }
                 }
