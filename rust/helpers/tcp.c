@@ -186,6 +186,7 @@ static void tcp_splice_wake_receiver(struct sock *sk, const struct tcp_splice_st
 	tp->compressed_ack = 0;
 	inet_csk(sk)->icsk_ack.pending = 0;
 	if (after(at->rcv_nxt, tp->rcv_nxt)) {
+		tp->bytes_received += at->rcv_nxt - tp->rcv_nxt;
 		WRITE_ONCE(tp->rcv_nxt, at->rcv_nxt);
 		WRITE_ONCE(tp->copied_seq, at->rcv_nxt);
 		tp->urg_seq = at->rcv_nxt;
@@ -207,6 +208,11 @@ static void tcp_splice_wake_sender(struct sock *sk, const struct tcp_splice_stan
 	struct inet_connection_sock *icsk = inet_csk(sk);
 	struct tcp_sock *tp = tcp_sk(sk);
 
+	/*
+	 * How much was acknowledged bounds how old an acknowledgement may be (RFC 5961, section 5.2), and
+	 * what was kept acknowledges less than was carried after it.
+	 */
+	tp->bytes_acked += at->snd_nxt - tp->snd_una;
 	WRITE_ONCE(tp->write_seq, at->snd_nxt);
 	WRITE_ONCE(tp->snd_nxt, at->snd_nxt);
 	tp->snd_una = at->snd_nxt;

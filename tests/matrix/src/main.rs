@@ -165,6 +165,9 @@ impl Sum {
         if outcome.paws > 0 {
             self.count("with segments that PAWS dropped".into());
         }
+        if outcome.sack_discards > 0 {
+            self.count("with SACK blocks that were discarded".into());
+        }
         for splice in &outcome.splices {
             let [Some(up), Some(down)] = [&splice.to_server, &splice.to_client] else {
                 continue;
