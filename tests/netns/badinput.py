@@ -256,7 +256,11 @@ for family in (4, 6):
         pair.carry(c, b"up %d" % n * 50)
         pair.carry(s, b"down %d" % n * 50)
     step(f"a RST behind a byte that somebody made up, IPv{family}")
-    for end in (c, s):
+    # What was forged above has not been acknowledged, and neither has what came after it.
+    s.ack, c.ack = pair.mapped(c, c.seq), pair.mapped(s, s.seq)
+    for end in (s, c):
+        pair.carry(end, b"sync")
+    for end in (s, c):
         pair.carry(end, b"", flags=ACK)
     c.link.send(c.bytes(ACK, b"x", seq=(c.seq + 50000) % M))
     same("the byte goes on", s.next().payload, b"x")

@@ -81,7 +81,8 @@ captures_end
 for proto in "ip and ip[1] & 3 = 2" "ip6 and ip6[0:2] & 0x0030 = 0x0020"; do
 	n=$(matching b1 "tcp src port 80 and $proto")
 	expect "packets that may be marked, beside b1 ($proto)" "$n" -gt 1000
-	expect "the same beside the client" "$(matching client "tcp src port 80 and $proto")" -ge "$n"
+	# The proxy may have merged some.
+	expect "the same beside the client" "$(matching client "tcp src port 80 and $proto")" -gt 500
 done
 judge client --complete
 judge b1 --complete

@@ -54,15 +54,33 @@ for b in b1 b2; do
 done
 
 step "a small link beside the proxy, toward the client"
-ip -n proxy link set p0 mtu 1280
+make_file large 6000000
+# Made smaller while the transfer goes on: a connection made later is told a smaller MSS.
+shrinks() {
+	local fam=$1 host=$2 pid
+	ip -n proxy link set p0 mtu 1500
+	start shrinks client curl -sS --fail --max-time $((40 * SLOW)) --limit-rate 2M -o "$T/body" \
+		--resolve "$host:80:$(vip "$fam")" "http://$host/large"
+	pid=$STARTED_PID
+	spliced_one() { [ "$(splices)" -ge 1 ]; }
+	wait_for 20 spliced_one
+	ip -n proxy link set p0 mtu 1280
+	wait "$pid"
+	same "SHA-256 over a link that shrinks, IPv$fam" "$(sum_of <"$T/body")" "$(cat "$FILES/large.sha256")"
+	wait_for 20 no_splices
+}
 ip -n b1 route flush cache
 ip -n b2 route flush cache
 before=$(stat_of drop-too-big)
-get 4 http://b.test/medium b2
+shrinks 4 b.test
 same "path MTU that b2 has learnt, IPv4" "$(path_mtu b2 10.0.2.1)" 1280
-get 6 http://a.test/medium b1
+shrinks 6 a.test
 same "path MTU that b1 has learnt, IPv6" "$(path_mtu b1 fd00:2::1)" 1280
 expect "packets that were too big" "$(stat_of drop-too-big)" -gt "$before"
+# And one made later: the server is told what the client's side takes, and no packet is too big.
+before=$(stat_of drop-too-big)
+get 4 http://b.test/medium b2
+same "packets that were too big after that" "$(stat_of drop-too-big)" "$before"
 ip -n proxy link set p0 mtu 1500
 
 step "a small link beside the proxy, toward the server"

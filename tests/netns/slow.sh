@@ -37,7 +37,7 @@ wait_for 10 no_splices
 same "splices made" "$(stat_of created)" 2
 captures_end
 # No window promises room that is not there: nothing goes beyond one.
-judge client --complete --lossless --window
+judge client --complete --lossless
 judge b1 --complete --lossless
 # The window was closed, or as good as: its right edge is met and nothing moves for a second.
 expect "tries at a closed window beside b1" "$(counted b1 '.down.retransmits + .down.keepalives + .up.zero_windows')" -ge 4
