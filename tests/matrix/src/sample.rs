@@ -478,14 +478,18 @@ impl Sample {
         self.legs.iter().any(|leg| leg.ecn) && !self.is_clean()
     }
 
-    /// Whether a sender may have to send again what nothing on the path has lost: a window that the proxy had opened is
-    /// larger than that of the far end, which counts from arming on, and what it cannot take is dropped.
+    /// Whether a sender may have to send again what nothing on the path has lost, since a window was open that is larger
+    /// than its receiver's room: the proxy's, before arming, when that of the far end counts; or that of the far end,
+    /// after a return, when the proxy's counts again.
     pub(crate) fn may_overrun(&self) -> bool {
-        matches!(self.moment, Moment::Queued(..) | Moment::Stuck(_))
-            || self
-                .legs
+        let small = |of: usize| {
+            self.legs
                 .iter()
-                .any(|leg| matches!(leg.receive[0], Buffer::Fixed(_)))
+                .any(|leg| matches!(leg.receive[of], Buffer::Fixed(_)))
+        };
+        matches!(self.moment, Moment::Queued(..) | Moment::Stuck(_))
+            || small(0)
+            || (self.end.returns() && small(1))
     }
 
     /// Whether a path may lose or reorder packets.
