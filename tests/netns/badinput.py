@@ -268,6 +268,7 @@ for family in (4, 6):
     same("so does the RST", s.next().flags, RST)
     for end in (c, s):
         same("an end is asked where it stands", end.next().seq, (end.ack - 1) % M)
+    for end in (c, s):
         pair.carry(end, b"", flags=ACK)
     same("nothing has ended", pair.state()[1], "none")
 

@@ -85,7 +85,8 @@ ip -n proxy link set p0 mtu 1500
 
 step "a small link beside the proxy, toward the server"
 ip -n proxy link set p1 mtu 1280
-put 4 http://a.test b1 medium
+# Larger than what a proxy's socket takes before arming.
+put 4 http://a.test b1 large
 same "path MTU that the client has learnt, IPv4" "$(path_mtu client 10.0.1.1)" 1280
-put 6 http://b.test b2 medium
+put 6 http://b.test b2 large
 same "path MTU that the client has learnt, IPv6" "$(path_mtu client fd00:1::1)" 1280
