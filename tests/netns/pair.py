@@ -97,7 +97,11 @@ class Pair:
         """Waits until the sockets are back."""
         end = time.monotonic() + seconds
         while True:
-            now = ynl.do("splice-get", {"id": self.id})
+            try:
+                now = ynl.do("splice-get", {"id": self.id})
+            except NlError:
+                # It can be asked about for ten seconds, which is not long on a slow machine.
+                return None
             if now["state"] == "tombstone":
                 same(f"{what}: how it ended", now["reason"], "returned")
                 return now
