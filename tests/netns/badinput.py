@@ -278,6 +278,7 @@ for family in (4, 6):
     pair.wait_state("tombstone", "reset-by-client")
     pair = bench.splice(family)
     pair.carry(pair.server, b"hello")
+    pair.carry(pair.client, b"", flags=ACK)
     pair.server.send(RST | ACK, options=b"", seq=pair.server.seq)
     pair.client.expect("the RST", flags=RST | ACK, seq=pair.mapped(pair.server, pair.server.seq))
     pair.wait_state("tombstone", "reset-by-server")
