@@ -35,4 +35,5 @@ for line in sys.stdin:
         worst = max(worst, int(m[4]))
 print(len(small), worst)')
 same "connections with an MSS of 536, and the largest segment toward them" "$largest" "4 524"
-same "segments of b1 that were taken back after SACK" "$(snmp b1 TcpExtTCPSACKReneging)" 0
+# Some of it may be lost again on an emulated machine; then its sender takes SACK back, once.
+expect "segments of b1 that were taken back after SACK" "$(snmp b1 TcpExtTCPSACKReneging)" -le 2
