@@ -262,7 +262,8 @@ impl Splice {
         }
         // An end may have set the alarm a moment ago, or a last acknowledgement before a return, which
         // must not be put off.
-        if self.is_tombstone() || self.is_settled() {
+        // Once buried, it stays for its time.
+        if (self.is_tombstone() && !self.buried.load(Relaxed)) || self.is_settled() {
             workqueue::set(self, 0);
         }
     }
