@@ -25,6 +25,7 @@ use crate::{
         icmp,
         ip::{self, IpHeader, Malformed, MAX_HEADERS},
         key::{Family, FlowKey},
+        options::STAMPS_LEN,
         seq::Seq,
         tcp::{self, Flags, Segment},
     },
@@ -44,25 +45,11 @@ impl Filter for Ns {
     }
 }
 
-/// A TCP header without options.
-const TCP_HEADER: usize = 20;
-
-/// Timestamps, padded.
-const STAMPS: usize = 12;
-
-/// An IP header without options.
-const fn ip_header(family: Family) -> usize {
-    match family {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    }
-}
-
 /// The IP header of a packet, up to the transport header; `None` if it cannot be read.
 #[inline]
 fn parse_ip(packet: &mut Packet, family: Family) -> Option<IpHeader> {
     let len = packet.size();
-    let mut want = len.min(ip_header(family) + TCP_HEADER);
+    let mut want = len.min(ip::header_len(family) + tcp::HEADER_LEN);
     loop {
         match ip::parse_ip(packet.pull(want)?, family) {
             Ok(header) => return Some(header),
@@ -80,7 +67,7 @@ fn parse_key(packet: &mut Packet, ip: &IpHeader) -> Option<FlowKey> {
     if ip.protocol != checksum::TCP || ip.fragment {
         return None;
     }
-    let bytes = packet.pull(ip.header_len.checked_add(TCP_HEADER)?)?;
+    let bytes = packet.pull(ip.header_len.checked_add(tcp::HEADER_LEN)?)?;
     ip::key_of(bytes, ip).ok()
 }
 
@@ -88,7 +75,7 @@ fn parse_key(packet: &mut Packet, ip: &IpHeader) -> Option<FlowKey> {
 #[inline]
 fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
     let len = packet.size();
-    let bytes = packet.pull(ip.header_len.checked_add(TCP_HEADER)?)?;
+    let bytes = packet.pull(ip.header_len.checked_add(tcp::HEADER_LEN)?)?;
     let tcp_len = tcp::tcp_header_len(bytes, ip).ok()?;
     let bytes = packet.pull(ip.header_len.checked_add(tcp_len)?)?;
     tcp::parse_tcp(bytes, ip, len).ok()
@@ -337,15 +324,18 @@ fn carry(
         .timestamps
         .then(|| seg.timestamps(headers).map(|(tsval, _)| tsval))
         .flatten();
-    // Up to where the receiver takes what the sender sends.
-    let reach = reverse.edge().add(reverse_terms.edit.ack_delta);
-    let beyond = seg.seq_len() == 0 && seg.seq.after(reach);
-    let edited = if beyond || flow.has(ECHOING) || reverse.has(ECHOING) {
-        let mut edit = echo(flow, reverse, terms, headers, &seg);
+    let echoing = flow.has(ECHOING) || reverse.has(ECHOING);
+    let beyond = seg.seq_len() == 0 && seg.seq.after(flow::reach(reverse, reverse_terms));
+    let edited = if beyond || echoing {
+        let mut edit = terms.edit;
+        if echoing {
+            edit = echo(flow, reverse, terms, headers, &seg);
+        }
         if beyond {
             // The sender was let send more to the local socket than the receiver takes. An acknowledgement from
             // beyond its window is not looked at (RFC 9293, section 3.10.7.4), and if neither end takes one both wait.
-            edit.seq_delta = edit.seq_delta.wrapping_add(reach.distance(seg.seq));
+            let back = flow::reach(reverse, reverse_terms).distance(seg.seq);
+            edit.seq_delta = edit.seq_delta.wrapping_add(back);
         }
         edit.apply(headers, &seg, field, ack_floor)
     } else {
@@ -387,8 +377,7 @@ fn within_limit(
     };
     let fin = seg.flags.contains(Flags::FIN);
     let beyond = flow.has(LIMITED | FROZEN) && seg.seq_end().after(flow.limit());
-    let late = flow.has(LIMITED | FROZEN) && seg.seq.after(flow.limit());
-    if seg.flags.intersects(Flags::RST.union(Flags::SYN)) || !(fin || beyond || late) {
+    if seg.flags.intersects(Flags::RST.union(Flags::SYN)) || !(fin || beyond) {
         return Ok((packet, *seg));
     }
     // What is believed, or summed anew, must be right.
@@ -424,8 +413,8 @@ fn within_limit(
         (seg.seq, limit.distance(seg.seq).min(seg.payload_len))
     };
     let headers_len = seg.headers_len();
-    let options = seg.tcp_len.saturating_sub(TCP_HEADER);
-    let stamps = if terms.edit.timestamps { STAMPS } else { 0 };
+    let options = seg.tcp_len.saturating_sub(tcp::HEADER_LEN);
+    let stamps = if terms.edit.timestamps { STAMPS_LEN } else { 0 };
     // The same acknowledgement twice would look as if something had been lost.
     let news = payload > 0
         || options > stamps
@@ -436,11 +425,8 @@ fn within_limit(
         packet.consume();
         return Err(Verdict::Stolen);
     }
-    let flags = if seg.seq_end().after(limit) {
-        seg.flags.difference(Flags::FIN)
-    } else {
-        seg.flags
-    };
+    // A FIN is beyond the limit: it is one.
+    let flags = seg.flags.difference(Flags::FIN);
     let len = headers_len.saturating_add(payload as usize);
     let cut = packet
         .cut(len, seg.ip.header_len, headers_len)
@@ -461,7 +447,7 @@ fn within_limit(
 #[cold]
 fn segment(ns: &Ns, mss: u16, mut packet: Packet, seg: &Segment) -> Result<Packet, Verdict> {
     let headers_len = seg.headers_len();
-    let options = seg.tcp_len.saturating_sub(TCP_HEADER);
+    let options = seg.tcp_len.saturating_sub(tcp::HEADER_LEN);
     let room = usize::from(mss).saturating_sub(options);
     if packet.segment_len(headers_len) <= room {
         return Ok(packet);
@@ -549,7 +535,7 @@ fn drain(
     // Extension headers of IPv6 are left out.
     let len = match seg.ip.family {
         Family::V4 => len,
-        Family::V6 => ip_header(Family::V6) + seg.tcp_len,
+        Family::V6 => ip::header_len(Family::V6) + seg.tcp_len,
     };
     let copy = Packet::build(seg.ip.family, len, |out| {
         build_drain_ack(out, headers, seg, expects, ack)

@@ -196,7 +196,7 @@ impl Flow {
     /// The stream ends at `end`, which is at or after what was carried: nothing after it is.
     pub fn limit_to(&self, end: Seq) {
         let top = self.top.load(Relaxed);
-        let end = top.wrapping_add(u64::from(end.distance(Seq(top as u32))));
+        let end = end.extend(top).unwrap_or(top);
         if end < self.limit.load(Relaxed) {
             self.limit.store(end, Relaxed);
         }

@@ -13,7 +13,7 @@ pub use entry::{
     now, Carried, Flow, Start, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN, FLOORED, FROZEN,
     KEPT, LIMITED,
 };
-pub use track::{expected, is_acked, is_believable, judge_rst, note, window_end, Rst, Seen};
+pub use track::{expected, is_acked, is_believable, judge_rst, note, reach, window_end, Rst, Seen};
 
 use crate::{net::rhashtable, splice::Splice, xlate::key::FlowKey};
 

@@ -69,15 +69,18 @@ pub fn judge_rst(seg: &Segment, flow: &Flow, expected: Seq) -> Rst {
     }
 }
 
+/// Where the widest window ends that the receiver of a flow has opened, in numbers as they arrive.
+#[inline]
+pub fn reach(reverse: &Flow, reverse_terms: &Terms) -> Seq {
+    reverse.edge().add(reverse_terms.edit.ack_delta)
+}
+
 /// Whether what a segment of `flow` ends with may have been sent: it is not far beyond the window that
 /// the receiver has opened.
 #[inline]
 pub fn is_believable(seg: &Segment, reverse: &Flow, reverse_terms: &Terms) -> bool {
-    let edge = reverse
-        .edge()
-        .add(reverse_terms.edit.ack_delta)
-        .add(OVERRUN);
-    !seg.seq_end().after(edge)
+    !seg.seq_end()
+        .after(reach(reverse, reverse_terms).add(OVERRUN))
 }
 
 /// Where the window ends that a segment opens, in the numbers of its acknowledgement.
@@ -124,7 +127,7 @@ pub fn note(
         }
         // Of one without bytes the number says only that bytes before it were sent, maybe lost.
         if seg.seq_len() > 0 {
-            note_data(seg, flow, expected(terms, reverse, reverse_terms));
+            note_data(seg, flow, terms, reverse, reverse_terms);
         }
     }
     flow.note_ack(seg.ack, window_end(seg, terms));
@@ -147,9 +150,9 @@ pub fn note(
     Seen::Open
 }
 
-/// Notes a segment of `flow` with data or a FIN, whose receiver expects `expected`.
+/// Notes a segment of `flow` with data or a FIN.
 #[inline]
-fn note_data(seg: &Segment, flow: &Flow, expected: Seq) {
+fn note_data(seg: &Segment, flow: &Flow, terms: &Terms, reverse: &Flow, reverse_terms: &Terms) {
     let end = seg.seq_end();
     if flow.has(FIN_SEEN) && end.after(flow.seq_next()) {
         // A stream that goes on has not ended: the FIN was somebody else's.
@@ -157,7 +160,10 @@ fn note_data(seg: &Segment, flow: &Flow, expected: Seq) {
     }
     flow.advance(end);
     // One that its receiver has gone past ends nothing.
-    if seg.flags.contains(Flags::FIN) && !flow.has(FIN_SEEN) && end.after(expected) {
+    if seg.flags.contains(Flags::FIN)
+        && !flow.has(FIN_SEEN)
+        && end.after(expected(terms, reverse, reverse_terms))
+    {
         flow.mark(FIN_SEEN, 0);
     }
 }

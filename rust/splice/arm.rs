@@ -28,7 +28,12 @@ use crate::{
     },
     pernet::Ns,
     stats::Stat,
-    xlate::{build::build_data, key::Family, options::TcpOption, tcp::Flags},
+    xlate::{
+        build::build_data,
+        ip::header_len,
+        options::{stamps, STAMPS_LEN},
+        tcp::{Flags, HEADER_LEN},
+    },
 };
 use kernel::{fmt, prelude::*, sync::Arc};
 
@@ -421,19 +426,16 @@ impl Splice {
         if !n.sack {
             return;
         }
-        // Timestamps take twelve bytes.
-        let room = u32::from(peer_mss.min(n.our_mss).saturating_sub(12).max(1));
-        let stamps = TcpOption::Timestamps {
-            val: n.ts_recent,
-            ecr: n.tsecr,
+        // As if there were timestamps in any case.
+        let room = peer_mss.min(n.our_mss).saturating_sub(STAMPS_LEN as u16);
+        let room = u32::from(room.max(1));
+        let stamps = stamps(n.ts_recent, n.tsecr);
+        let (options, options_len) = if n.timestamps {
+            (&stamps[..], STAMPS_LEN)
+        } else {
+            (&stamps[..0], 0)
         };
-        let options = [TcpOption::Nop, TcpOption::Nop, stamps];
-        let options = if n.timestamps { &options[..] } else { &[] };
-        let ip_header = match row.key.family {
-            Family::V4 => 20,
-            Family::V6 => 40,
-        };
-        let headers = ip_header + 20 + if n.timestamps { 12 } else { 0 };
+        let headers = header_len(row.key.family) + HEADER_LEN + options_len;
         let window = n.snd_edge.distance(n.snd_una) >> n.wscale_in.min(14);
         let window = u16::try_from(window).unwrap_or(u16::MAX);
         let limit = row.limit.map(|limit| {

@@ -13,11 +13,7 @@ use crate::{
     },
     netlink,
     stats::Stat,
-    xlate::{
-        build::build_rst,
-        key::{Family, FlowKey},
-        seq::Seq,
-    },
+    xlate::{build::build_rst, ip::header_len, key::FlowKey, seq::Seq, tcp::HEADER_LEN},
 };
 use kernel::sync::atomic::{Acquire, Full, Relaxed, Release};
 
@@ -96,9 +92,6 @@ const RETURNED_MS: u64 = 10_000;
 /// How often local sockets are looked after that drain, or that somebody else still has;
 /// milliseconds.
 const LOOK_MS: u64 = 1000;
-
-/// A TCP header without options.
-const TCP_HEADER: usize = 20;
 
 impl Splice {
     /// Where it stands. Any context.
@@ -223,18 +216,27 @@ impl Splice {
     /// Sends a RST to the sender of packets with the key `arrives`. Softirq.
     pub fn send_rst(&self, arrives: &FlowKey, seq: Seq, ack: Option<Seq>) {
         let key = arrives.reverse();
-        let ip_header = match key.family {
-            Family::V4 => 20,
-            Family::V6 => 40,
-        };
-        let rst = Packet::build(key.family, ip_header + TCP_HEADER, |out| {
-            build_rst(out, &key, seq, ack)
-        });
-        match rst.map(|rst| rst.route(self.ns.net, &key)) {
-            Some(Ok(rst)) => rst.output(self.ns.net),
+        let len = header_len(key.family) + HEADER_LEN;
+        self.send(&key, len, |out| build_rst(out, &key, seq, ack));
+    }
+
+    /// Sends a packet of our own of `len` bytes to where `key` says; see [`Packet::build`]. `false` if it could
+    /// not be sent. In packet context.
+    pub(super) fn send(
+        &self,
+        key: &FlowKey,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> bool {
+        match Packet::build(key.family, len, fill).map(|packet| packet.route(self.ns.net, key)) {
+            Some(Ok(packet)) => {
+                packet.output(self.ns.net);
+                return true;
+            }
             Some(Err(_)) => self.ns.count(Stat::DropNoRoute),
             None => self.ns.count(Stat::DropNoMemory),
         }
+        false
     }
 
     /// A new connection takes the addresses and ports of a tombstone. Any context.

@@ -6,9 +6,14 @@
 use super::{Phase, Reason, Splice};
 use crate::{
     flow::{self, Direction},
-    net::{netfilter::in_packet_context, skbuff::Packet, time},
+    net::{netfilter::in_packet_context, time},
     stats::Stat,
-    xlate::{build::build_segment, key::Family, options::TcpOption, tcp::Flags},
+    xlate::{
+        build::build_segment,
+        ip::header_len,
+        options::{stamps, STAMPS_LEN},
+        tcp::{Flags, HEADER_LEN},
+    },
 };
 use kernel::sync::atomic::Relaxed;
 
@@ -17,12 +22,6 @@ const PROBES: u32 = 3;
 
 /// Milliseconds between them at most.
 const INTERVAL_MS: u64 = 5000;
-
-/// A TCP header without options.
-const TCP_HEADER: usize = 20;
-
-/// Bytes that timestamps take, padded.
-const STAMPS: usize = 12;
 
 impl Splice {
     /// Jiffies from one probe to the next.
@@ -91,43 +90,30 @@ impl Splice {
         };
         let (flow, reverse) = (self.flow(direction), self.flow(direction.reverse()));
         // As the far end has said it last: what it has acknowledged, and its window.
-        let ack = reverse
-            .ack_last()
-            .add(back.edit.ack_delta)
-            .max(terms.seq_origin);
-        let edge = reverse.edge().add(back.edit.ack_delta);
+        let ack = flow::expected(terms, reverse, back);
+        let edge = flow::reach(reverse, back);
         let room = if edge.after(ack) {
             edge.distance(ack)
         } else {
             0
         };
         let window = u16::try_from(room >> back.edit.wscale_out.min(14)).unwrap_or(u16::MAX);
-        let stamps = TcpOption::Timestamps {
-            val: reverse.tsval_last().wrapping_add(back.edit.tsval_delta),
-            ecr: flow.tsval_last(),
-        };
-        let options = [TcpOption::Nop, TcpOption::Nop, stamps];
+        let stamps = stamps(
+            reverse.tsval_last().wrapping_add(back.edit.tsval_delta),
+            flow.tsval_last(),
+        );
         let (options, options_len) = if back.edit.timestamps {
-            (&options[..], STAMPS)
+            (&stamps[..], STAMPS_LEN)
         } else {
-            (&options[..0], 0)
+            (&stamps[..0], 0)
         };
         let key = flow.key().reverse();
-        let ip_header = match key.family {
-            Family::V4 => 20,
-            Family::V6 => 40,
-        };
+        let len = header_len(key.family) + HEADER_LEN + options_len;
         let seq = flow.ack_last().sub(1);
-        let probe = Packet::build(key.family, ip_header + TCP_HEADER + options_len, |out| {
+        if self.send(&key, len, |out| {
             build_segment(out, &key, seq, Some(ack), Flags::ACK, window, options)
-        });
-        match probe.map(|probe| probe.route(self.ns.net, &key)) {
-            Some(Ok(probe)) => {
-                probe.output(self.ns.net);
-                self.ns.count(Stat::Probes);
-            }
-            Some(Err(_)) => self.ns.count(Stat::DropNoRoute),
-            None => self.ns.count(Stat::DropNoMemory),
+        }) {
+            self.ns.count(Stat::Probes);
         }
     }
 }

@@ -214,7 +214,7 @@ impl Splice {
         let stamped = reverse.tsval_last().wrapping_add(back.edit.tsval_delta);
         let at = Wake {
             rcv_nxt: flow.seq_next(),
-            rcv_edge: reverse.edge().add(back.edit.ack_delta),
+            rcv_edge: flow::reach(reverse, back),
             snd_nxt: reverse.seq_next().add(back.edit.seq_delta),
             snd_edge: flow.edge(),
             // What was kept is older than what passed since, and must not be too old.

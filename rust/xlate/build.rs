@@ -6,7 +6,7 @@
 //! return its length, or `None` when it does not fit or what it is made from is contradictory.
 
 use super::checksum::{self, Sum};
-use super::ip::{Ipv4, IPV6_LEN};
+use super::ip::{header_len, Ipv4, IPV6_LEN};
 use super::key::{Family, FlowKey};
 use super::options::{self, TcpOption};
 use super::seq::Seq;
@@ -47,7 +47,7 @@ pub fn build_segment(
     let padded = padded.get(..used.checked_next_multiple_of(4)?)?;
 
     let tcp_len = padded.len().checked_add(Header::LEN)?;
-    let ip_len = ip_header_len(key.family);
+    let ip_len = header_len(key.family);
     let total_len = ip_len.checked_add(tcp_len)?;
     let (ip, tcp) = out.get_mut(..total_len)?.split_at_mut_checked(ip_len)?;
 
@@ -98,7 +98,7 @@ pub fn build_data(
         return None;
     }
     let len = out.len();
-    let (ip, tcp) = out.split_at_mut_checked(ip_header_len(key.family))?;
+    let (ip, tcp) = out.split_at_mut_checked(header_len(key.family))?;
     write_length(ip, key.family, len)?;
     let fixed = tcp.first_chunk_mut()?;
     let mut header = Header::from_bytes(fixed);
@@ -204,14 +204,6 @@ pub fn build_drain_ack(
     *fixed = header.to_bytes();
     finish_tcp(tcp, &seg.key)?;
     Some(total_len)
-}
-
-/// Length of an IP header without options or extension headers.
-const fn ip_header_len(family: Family) -> usize {
-    match family {
-        Family::V4 => Ipv4::LEN,
-        Family::V6 => IPV6_LEN,
-    }
 }
 
 /// The byte of a TCP header that has its length.

@@ -121,6 +121,15 @@ impl Ipv4 {
 /// Length of the IPv6 header without extension headers.
 pub(super) const IPV6_LEN: usize = 40;
 
+/// Length of an IP header without options or extension headers, in bytes.
+#[inline]
+pub const fn header_len(family: Family) -> usize {
+    match family {
+        Family::V4 => Ipv4::LEN,
+        Family::V6 => IPV6_LEN,
+    }
+}
+
 /// Reads the IP header at the start of `bytes`, which may end before the packet does.
 ///
 /// IPv4 options are stepped over, and so are IPv6 hop-by-hop options, destination options, and

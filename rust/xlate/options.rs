@@ -54,6 +54,16 @@ pub enum TcpOption<'a> {
     },
 }
 
+/// Bytes that [`stamps`] take.
+pub const STAMPS_LEN: usize = 12;
+
+/// Timestamps as nearly every segment of a connection with them carries them: padded to whole words (RFC 7323,
+/// appendix A).
+pub const fn stamps(val: u32, ecr: u32) -> [TcpOption<'static>; 3] {
+    let stamps = TcpOption::Timestamps { val, ecr };
+    [TcpOption::Nop, TcpOption::Nop, stamps]
+}
+
 impl<'a> TcpOption<'a> {
     fn new(kind: u8, data: &'a [u8]) -> Self {
         match (kind, data) {

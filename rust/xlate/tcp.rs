@@ -55,6 +55,9 @@ impl Flags {
     }
 }
 
+/// Length of a TCP header without options, in bytes.
+pub const HEADER_LEN: usize = Header::LEN;
+
 /// The TCP header without options. Numbers in host order, ports in network order.
 #[derive(Clone, Copy)]
 pub(super) struct Header {
