@@ -445,14 +445,16 @@ impl Splice {
         });
         leg.out_of_order(|range| {
             let mut done = 0;
-            while done < range.len {
+            loop {
                 let seq = range.seq.add(done);
                 if limit.is_some_and(|limit| seq.at_or_after(limit)) {
                     return;
                 }
                 let len = (range.len - done).min(room);
+                // A FIN may be all there is.
+                let last = done + len == range.len;
                 let mut flags = Flags::ACK;
-                if range.fin && done + len == range.len {
+                if range.fin && last {
                     flags = flags.union(Flags::FIN);
                 }
                 let packet = Packet::build(row.key.family, headers + len as usize, |out| {
@@ -462,13 +464,17 @@ impl Splice {
                     let numbers = (seq, n.snd_una);
                     build_data(out, headers, &row.key, numbers, flags, window, options)
                 });
+                match packet {
+                    Some(packet) => {
+                        in_packet_context(|_| hook::carry_held(&self.ns, self, packet));
+                        self.ns.count(Stat::MovedOutOfOrder);
+                    }
+                    None => self.ns.count(Stat::DropNoMemory),
+                }
+                if last {
+                    return;
+                }
                 done += len;
-                let Some(packet) = packet else {
-                    self.ns.count(Stat::DropNoMemory);
-                    continue;
-                };
-                in_packet_context(|_| hook::carry_held(&self.ns, self, packet));
-                self.ns.count(Stat::MovedOutOfOrder);
             }
         });
     }

@@ -42,6 +42,7 @@ for fin in (False, True):
     moved = stat("moved-out-of-order") - before
     subprocess.run(["nft", "delete table inet hole"], check=True)
     same(f"{pair.what}: bytes", sha(receive(p.client, 1211)), sha(first + b"secondthird"))
+    print("moved", moved, "with a FIN" if fin else "")
     same(f"{pair.what}: segments moved", moved > 0, True)
     if not fin:
         passes(p.server, p.client, 500_000)
