@@ -157,8 +157,11 @@ void tcp_splice_send_fin(struct sock *sk)
 
 u32 tcp_splice_dormant(struct sock *sk)
 {
-	u32 restore = tcp_sk(sk)->nonagle;
+	struct tcp_sock *tp = tcp_sk(sk);
+	u32 restore = tp->nonagle;
 
+	/* What it is told of windows from here on has the number that it expects: none is newer. */
+	tcp_init_wl(tp, tp->rcv_nxt - 1);
 	if (sock_flag(sk, SOCK_KEEPOPEN))
 		restore |= TCP_SPLICE_RESTORE_KEEPOPEN;
 	/* The caller's read and write end here; close() by the caller does not reach TCP. */

@@ -4,12 +4,17 @@
 
 use splice::splice::Wishes;
 
-use crate::streams::{plain, Op, Op::*, NEVER_IDLE};
+use crate::streams::{plain, Op, Op::*, Setting, NEVER_IDLE};
 use crate::world::World;
 
 /// Splices between what happens before and after, and lets both ends close.
 fn run(before: &[Op], wishes: Wishes, after: &[Op]) -> World {
-    let mut world = plain().world();
+    run_in(&plain(), before, wishes, after)
+}
+
+/// The same between ends with these settings.
+fn run_in(setting: &Setting, before: &[Op], wishes: Wishes, after: &[Op]) -> World {
+    let mut world = setting.world();
     for op in before {
         world.happen(op);
     }
@@ -83,4 +88,26 @@ fn a_lost_fin_ends_what_is_to_return() {
         Deliver(0, 2),
     ];
     assert!(run(&[], wishes, &after).returned);
+}
+
+/// The last that the proxy heard of the client's window came with a number beyond bytes that were lost. What its
+/// socket is told from then on has the number that it expects, which is lower, and opened no window.
+#[test]
+fn a_window_is_told_by_what_comes_after_arming() {
+    let before = [
+        KeepAlive(0),
+        Write(0, 1),
+        Deliver(0, 1),
+        ProxyWrite(0, 2001),
+        Write(0, 610),
+        Drop(0, 0),
+        Read(0, 1),
+        Deliver(2, 4),
+        Deliver(0, 1),
+        Write(0, 1),
+        Deliver(0, 4),
+    ];
+    let mut setting = plain();
+    setting.sides[0].mss = [888, 609];
+    run_in(&setting, &before, NEVER_IDLE, &[]);
 }

@@ -121,10 +121,10 @@ fn number() -> impl Strategy<Value = u32> {
 
 /// What is true of the ends and sockets of one connection.
 #[derive(Clone, Debug)]
-struct Side {
+pub(crate) struct Side {
     first: [u32; 2],
     clock: [u32; 2],
-    mss: [i64; 2],
+    pub(crate) mss: [i64; 2],
     buffer: [i64; 2],
     wscale: [u8; 2],
     sack: bool,
@@ -166,7 +166,7 @@ pub(crate) struct Setting {
     family: Family,
     /// Whether there are timestamps, and whether they tick in microseconds.
     stamps: Option<bool>,
-    sides: [Side; 2],
+    pub(crate) sides: [Side; 2],
 }
 
 pub(crate) fn setting() -> impl Strategy<Value = Setting> {

@@ -631,6 +631,7 @@ impl socket::Tcp for Tcp {
 
     fn sleep(&mut self) {
         self.dormant = true;
+        self.window_at = self.rcv_nxt() - 1;
     }
 
     fn wake(&mut self, at: &Wake) -> bool {
