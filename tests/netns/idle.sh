@@ -11,11 +11,7 @@
 topology
 make_file huge 30000000
 serve b1 b2
-export PYTHONPATH=/payload/ynl:/payload/tests/netns
-for fam in 4 6; do
-	step "IPv$fam"
-	python3 /payload/tests/netns/idle.py /payload/ynl/Documentation/netlink/specs/tcp_splice.yaml "$fam"
-done
+both_families idle
 wait_for 5 no_legs
 
 step "a slow transfer is not idle"

@@ -390,6 +390,16 @@ few_retransmits() {
 # counted NAME FILTER: a number out of the last judgement.
 counted() { jq "$2" "$T/$1.json"; }
 
+# both_families NAME: NAME.py, which stands on pair.py, over IPv4 and then over IPv6.
+both_families() {
+	local fam
+	for fam in 4 6; do
+		step "IPv$fam"
+		PYTHONPATH=/payload/ynl:/payload/tests/netns python3 "/payload/tests/netns/$1.py" \
+			/payload/ynl/Documentation/netlink/specs/tcp_splice.yaml "$fam"
+	done
+}
+
 # The module's own numbers.
 stat_of() { in_ns "${2:-proxy}" splicectl stats -j | jq --arg k "$1" '.[$k] // .[$k | gsub("-"; "_")]'; }
 # live [NAMESPACE]: ids of the splices that have not ended; splices: how many.

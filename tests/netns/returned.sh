@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Needs: module
-# Run: by name only, until it is known why it failed at once in one run of several
 # Sockets are given back: after so many bytes, after a FIN, on request; with data in flight, unread, kept, out of
 # order, or pipelined. Every byte arrives once, and the sockets that come back go on where the splice stopped.
 #
@@ -20,11 +19,7 @@ proxy nft -f - <<-NFT
 	}
 NFT
 capture_all
-export PYTHONPATH=/payload/ynl:/payload/tests/netns
-for fam in 4 6; do
-	step "IPv$fam"
-	python3 /payload/tests/netns/returned.py /payload/ynl/Documentation/netlink/specs/tcp_splice.yaml "$fam"
-done
+both_families returned
 wait_for 5 no_legs
 same "packets that connection tracking called invalid" \
 	"$(proxy nft -j list counter inet wall invalid | jq '.nftables[] | select(.counter) | .counter.packets')" 0
