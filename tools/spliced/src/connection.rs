@@ -2,13 +2,16 @@
 
 //! The life of one connection: read its head, choose, connect, send what was read, hand over.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::Protocol;
@@ -301,6 +304,34 @@ enum Reader {
     Tls(HelloReader),
 }
 
+/// Reads more of a head, after what is in `head`, which grows to `limit` at most: `Err` when `deadline` has passed.
+/// `None` if `draining` is ready before anything has come.
+pub(crate) async fn read_more(
+    client: &mut TcpStream,
+    head: &mut Vec<u8>,
+    limit: usize,
+    deadline: Instant,
+    draining: Pin<&mut impl Future<Output = ()>>,
+) -> Option<Result<io::Result<usize>, Elapsed>> {
+    let old = head.len();
+    let size = old
+        .saturating_mul(2)
+        .clamp(FIRST_BUFFER.min(limit), limit.max(old));
+    head.resize(size, 0);
+    let room = head.get_mut(old..).unwrap_or_default();
+    let read = tokio::select! {
+        biased;
+        read = timeout_at(deadline, client.read(room)) => Some(read),
+        () = draining, if old == 0 => None,
+    };
+    let count = match &read {
+        Some(Ok(Ok(count))) => *count,
+        _ => 0,
+    };
+    head.truncate(old + count);
+    read
+}
+
 /// Reads until the head is complete and finds its route. What was read is in `head`.
 async fn read_head(
     client: &mut TcpStream,
@@ -328,23 +359,7 @@ async fn read_head(
     };
     tokio::pin!(draining);
     loop {
-        let old = head.len();
-        head.resize(
-            old.saturating_mul(2).clamp(FIRST_BUFFER.min(limit), limit),
-            0,
-        );
-        let room = head.get_mut(old..).unwrap_or_default();
-        let read = tokio::select! {
-            biased;
-            read = timeout_at(deadline, client.read(room)) => Some(read),
-            () = &mut draining, if old == 0 => None,
-        };
-        let count = match &read {
-            Some(Ok(Ok(count))) => *count,
-            _ => 0,
-        };
-        head.truncate(old + count);
-        match read {
+        match read_more(client, head, limit, deadline, draining.as_mut()).await {
             None => return Err(Refused::Silent("stopping".into())),
             Some(Err(_)) => {
                 return Err(match served.protocol {

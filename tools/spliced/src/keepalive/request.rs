@@ -3,13 +3,12 @@
 //! Waiting for a request, and reading its head.
 
 use super::Session;
-use crate::connection::{DRAIN_GRACE, FIRST_BUFFER, Phase, Refused, reached};
+use crate::connection::{DRAIN_GRACE, Phase, Refused, reached, read_more};
 use crate::http::{self, Head, HeadReader};
 use crate::log::Record;
 use crate::route::Route;
 use std::sync::Arc;
-use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 impl Session<'_> {
     /// Reads until a request head is complete and finds its route. `None` when the client ended, or
@@ -60,22 +59,8 @@ impl Session<'_> {
                 }
             }
             let old = self.buffer.len();
-            let size = old
-                .saturating_mul(2)
-                .clamp(FIRST_BUFFER.min(limit), limit.max(old));
-            self.buffer.resize(size, 0);
-            let room = self.buffer.get_mut(old..).unwrap_or_default();
-            let read = tokio::select! {
-                biased;
-                read = timeout_at(deadline, client.read(room)) => Some(read),
-                () = &mut draining, if old == 0 => None,
-            };
-            let count = match &read {
-                Some(Ok(Ok(count))) => *count,
-                _ => 0,
-            };
-            self.buffer.truncate(old + count);
-            match read {
+            let buffer = &mut self.buffer;
+            match read_more(client, buffer, limit, deadline, draining.as_mut()).await {
                 Some(Ok(Ok(count))) if count > 0 => {
                     if old == 0 && number > 1 {
                         record.begins();
