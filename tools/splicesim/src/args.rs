@@ -6,6 +6,7 @@ use crate::fail::Fail;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 use splicesim::costs::Costs;
+use splicesim::farm::{Dispatch, Farm, Kill, Shape};
 use splicesim::packet::{Arrivals, Configuration, Outage, Scene};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +48,11 @@ pub(crate) enum Verb {
     /// Simulate one farm packet by packet, and print what happened.
     Run(Run),
 
+    /// Say how many proxies a farm needs, and simulate every connection of it, failures included.
+    ///
+    /// To 10,000 proxies and 100 million connections at once, 16 to 40 bytes of memory each.
+    Size(Size),
+
     /// Print a completion script.
     #[command(hide = true)]
     Completions {
@@ -81,6 +87,18 @@ pub(crate) struct CostArgs {
     /// Microseconds to splice a packet at the output of a split-splicing backend.
     #[arg(long, value_name = "US")]
     backend_us: Option<f64>,
+
+    /// Microseconds to accept a connection, read its head, connect to a backend and splice.
+    #[arg(long, value_name = "US")]
+    setup_us: Option<f64>,
+
+    /// Microseconds to install a splice of another proxy.
+    #[arg(long, value_name = "US")]
+    replica_us: Option<f64>,
+
+    /// Memory of a splice on a proxy.
+    #[arg(long, value_name = "BYTES")]
+    splice_bytes: Option<f64>,
 }
 
 impl CostArgs {
@@ -103,6 +121,9 @@ impl CostArgs {
         }
         costs.ack_us = self.ack_us.unwrap_or(costs.ack_us);
         costs.backend_us = self.backend_us.unwrap_or(costs.backend_us);
+        costs.setup_us = self.setup_us.unwrap_or(costs.setup_us);
+        costs.replica_us = self.replica_us.unwrap_or(costs.replica_us);
+        costs.splice_bytes = self.splice_bytes.unwrap_or(costs.splice_bytes);
         costs.check().map_err(Fail::usage)?;
         Ok(costs)
     }
@@ -307,24 +328,192 @@ pub(crate) struct Run {
     pub(crate) scene: SceneArgs,
 }
 
-/// An outage as it is written on the command line.
-fn outage(text: &str) -> Result<Outage, String> {
-    let wrong = || "expected PROXY@TIME or PROXY@TIME-TIME, as in 1@500ms-2s".to_string();
+/// What `size` takes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Size {
+    /// How many proxies; if absent, as many as are needed.
+    #[arg(long, value_name = "N")]
+    pub(crate) proxies: Option<usize>,
+
+    /// How busy proxies may be when all live, in per cent of CPU and link.
+    #[arg(long, default_value_t = 70.0, value_name = "PERCENT")]
+    pub(crate) busy: f64,
+
+    /// Proxies beyond those, to stay within it while so many are dead.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) spare: usize,
+
+    #[command(flatten)]
+    costs: CostArgs,
+
+    /// Connections at once.
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    connections: u64,
+
+    /// The most that a connection takes.
+    #[arg(
+        long,
+        default_value_t = 5.0,
+        value_name = "MBPS",
+        help_heading = "Load"
+    )]
+    each_mbps: f64,
+
+    /// Mean size of a connection.
+    #[arg(long, default_value_t = 10.0, value_name = "MB", help_heading = "Load")]
+    megabytes: f64,
+
+    /// How sizes are spread.
+    #[arg(long, default_value = "lognormal", help_heading = "Load")]
+    sizes: Shape,
+
+    /// Seconds to simulate.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Load")]
+    duration: Duration,
+
+    /// Seed of what is random.
+    #[arg(long, default_value_t = 1, help_heading = "Load")]
+    seed: u64,
+
+    /// How the load balancer chooses: for each packet the next, or for each connection one.
+    #[arg(long, default_value = "hash", help_heading = "Farm")]
+    dispatch: Dispatch,
+
+    /// Proxies beside the owner that have a splice; with rr all have it.
+    #[arg(long, value_name = "K", help_heading = "Farm")]
+    replicas: Option<usize>,
+
+    /// Backends splice what they send, which is all the data.
+    #[arg(long, help_heading = "Farm")]
+    split: bool,
+
+    /// Cores of a proxy that splice.
+    #[arg(long, default_value_t = 1.0, value_name = "N", help_heading = "Farm")]
+    cores: f64,
+
+    /// Link of a proxy, in payload.
+    #[arg(
+        long,
+        default_value_t = 1000.0,
+        value_name = "MBPS",
+        help_heading = "Farm"
+    )]
+    link_mbps: f64,
+
+    /// Payload of a packet, in bytes.
+    #[arg(
+        long,
+        default_value_t = 1460,
+        value_name = "BYTES",
+        help_heading = "Farm"
+    )]
+    payload: u64,
+
+    /// Every so many packets are acknowledged.
+    #[arg(long, default_value_t = 2, value_name = "N", help_heading = "Farm")]
+    ack_every: u64,
+
+    /// Round trip between client and backend.
+    #[arg(long, default_value = "51400us", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Farm")]
+    round_trip: Duration,
+
+    /// Mean time between failures of one proxy; never if absent.
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Failures")]
+    mtbf: Option<Duration>,
+
+    /// Mean time from the detection of a failure until the proxy is back.
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Failures")]
+    repair: Duration,
+
+    /// So many proxies that die together, and when; and when they are back, if they are: 3@20s or 3@20s-40s.
+    #[arg(long, value_parser = kill, value_name = "COUNT@TIME[-TIME]", help_heading = "Failures")]
+    kill: Vec<Kill>,
+
+    /// From a proxy's death until the load balancer stops choosing it.
+    #[arg(long, default_value = "300ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Failures")]
+    detection: Duration,
+
+    /// From then until what it had has been copied to others.
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Failures")]
+    copying: Duration,
+
+    /// From accepting a connection until its splice is committed.
+    #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Failures")]
+    setup: Duration,
+
+    /// First retransmission time-out of clients and backends.
+    #[arg(long, default_value = "200ms", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Failures")]
+    timeout: Duration,
+
+    /// With --mtbf, look at failures over so long, without single connections.
+    #[arg(long, default_value = "1y", value_parser = humantime::parse_duration, value_name = "TIME", help_heading = "Failures")]
+    pub(crate) outlook: Duration,
+}
+
+impl Size {
+    /// The farm, with as many proxies as are asked for, or one.
+    pub(crate) fn farm(&self) -> Result<Farm, Fail> {
+        if self.dispatch == Dispatch::Rr && self.replicas.is_some() {
+            let message = "--replicas is for --dispatch hash: with rr any proxy may get any packet, so all have all splices";
+            return Err(Fail::Usage(message.into()));
+        }
+        Ok(Farm {
+            proxies: self.proxies.unwrap_or(1),
+            connections: self.connections,
+            rate: self.each_mbps * 1e6,
+            size: self.megabytes * 1e6,
+            shape: self.sizes,
+            split: self.split,
+            dispatch: self.dispatch,
+            replicas: self.replicas.unwrap_or(1),
+            costs: self.costs.read()?,
+            cores: self.cores,
+            link: self.link_mbps * 1e6,
+            payload: self.payload,
+            ack_every: self.ack_every,
+            round_trip: self.round_trip.as_secs_f64(),
+            between_failures: self.mtbf.map(|time| time.as_secs_f64()),
+            repair: self.repair.as_secs_f64(),
+            kills: self.kill.clone(),
+            detection: self.detection.as_secs_f64(),
+            copying: self.copying.as_secs_f64(),
+            setup: self.setup.as_secs_f64(),
+            timeout: self.timeout.as_secs_f64(),
+            duration: self.duration.as_secs_f64(),
+            seed: self.seed,
+        })
+    }
+}
+
+/// A number and one or two moments as they are written on the command line.
+fn moments(text: &str) -> Option<(usize, f64, Option<f64>)> {
     let time = |text: &str| {
         humantime::parse_duration(text)
-            .map_err(|_| wrong())
+            .ok()
             .map(|time| time.as_secs_f64())
     };
-    let (proxy, times) = text.split_once('@').ok_or_else(wrong)?;
+    let (number, times) = text.split_once('@')?;
     let (from, until) = match times.split_once('-') {
         Some((from, until)) => (from, Some(time(until)?)),
         None => (times, None),
     };
-    Ok(Outage {
-        proxy: proxy.parse().map_err(|_| wrong())?,
-        from: time(from)?,
-        until,
-    })
+    Some((number.parse().ok()?, time(from)?, until))
+}
+
+/// Proxies that die together, as on the command line.
+fn kill(text: &str) -> Result<Kill, String> {
+    match moments(text) {
+        Some((count, at, back)) => Ok(Kill { count, at, back }),
+        None => Err("expected COUNT@TIME or COUNT@TIME-TIME, as in 3@20s-40s".into()),
+    }
+}
+
+/// An outage as it is written on the command line.
+fn outage(text: &str) -> Result<Outage, String> {
+    match moments(text) {
+        Some((proxy, from, until)) => Ok(Outage { proxy, from, until }),
+        None => Err("expected PROXY@TIME or PROXY@TIME-TIME, as in 1@500ms-2s".into()),
+    }
 }
 
 #[cfg(test)]
@@ -345,6 +534,19 @@ mod tests {
         };
         assert_eq!(curves.scene.scene(), Ok(Scene::default()));
         assert!(!curves.scene.costs.are_given());
+        let args = Args::try_parse_from([
+            "splicesim",
+            "size",
+            "--connections",
+            "1000",
+            "--proxies",
+            "10",
+        ])
+        .unwrap();
+        let Verb::Size(size) = args.verb else {
+            panic!("another verb")
+        };
+        assert_eq!(size.farm(), Ok(Farm::default()));
     }
 
     #[test]

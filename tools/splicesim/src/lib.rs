@@ -10,5 +10,6 @@ pub mod bound;
 pub mod clock;
 pub mod costs;
 pub mod curves;
+pub mod farm;
 pub mod packet;
 pub mod plot;

@@ -18,6 +18,7 @@ fn run(args: Args) -> Result<(), Fail> {
     match args.verb {
         Verb::Curves(curves) => verb::curves::run(&out, &curves),
         Verb::Run(run) => verb::run::run(&out, &run),
+        Verb::Size(size) => verb::size::run(&out, &size),
         Verb::Completions { shell } => verb::pages::completions(shell),
         Verb::Man { folder } => verb::pages::man(folder.as_deref()),
     }

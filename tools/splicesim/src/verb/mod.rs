@@ -5,3 +5,4 @@
 pub(crate) mod curves;
 pub(crate) mod pages;
 pub(crate) mod run;
+pub(crate) mod size;
