@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo matrix ends test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo sim matrix ends test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -34,15 +34,20 @@ modules_install: ## install the module built with KDIR=... into /lib/modules
 	@tools/buildenv/check-kdir "$(KDIR)"
 	+$(KBUILD) modules_install
 
-tools: root ## build splicectl and spliced into build/
+tools: root ## build splicectl, spliced and splicesim into build/
 	@. tools/buildenv/env.sh && dir=$$(tools/buildenv/tools) && mkdir -p "$(BUILD)" && \
-		cp "$$dir/splicectl" "$$dir/spliced" "$(BUILD)/" && echo "$(BUILD)/splicectl $(BUILD)/spliced"
+		cp "$$dir/splicectl" "$$dir/spliced" "$$dir/splicesim" "$(BUILD)/" && \
+		echo "$(BUILD)/splicectl $(BUILD)/spliced $(BUILD)/splicesim"
 
 install: tools ## install the tools, their man pages and completions below PREFIX (/usr/local)
 	@tools/buildenv/install-tools "$(BUILD)" "$(DESTDIR)$(PREFIX)"
 
 demo: root ## show a splice at work: client, proxy and two nginx in a QEMU guest
 	@tests/qemu/demo
+
+sim: root ## the source's curves of throughput against load, simulated: SVG and CSV into results/sim
+	@tools/buildenv/enter cargo run --quiet --release --locked --manifest-path tools/Cargo.toml -p splicesim -- \
+		curves --out results/sim $(SIM) && echo "results/sim"
 
 test: root ## every test: checks, host tests, and a guest with KUnit and all scenarios
 	@tests/run check host guest

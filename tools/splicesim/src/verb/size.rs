@@ -135,7 +135,7 @@ fn text(report: &Report, args: &Size) -> String {
         (
             "  lost",
             format!(
-                "{} committed, {} before they were",
+                "{} committed, {} not yet committed",
                 outcome.lost_committed, outcome.lost_uncommitted
             ),
         ),
@@ -161,7 +161,7 @@ fn text(report: &Report, args: &Size) -> String {
             (
                 "  lost",
                 format!(
-                    "{} committed, {} before they were",
+                    "{} committed, {} not yet committed",
                     short(ahead.lost_committed, ""),
                     short(ahead.lost_uncommitted, "")
                 ),
