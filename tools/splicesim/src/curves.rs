@@ -224,3 +224,26 @@ impl Figure {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_above_a_bound_or_busier_than_all_the_time_is_found() {
+        let sweep = Sweep {
+            loads: vec![100e6],
+            proxies: 1..=2,
+        };
+        let scene = Scene {
+            bytes: 1_000_000,
+            ..Scene::default()
+        };
+        let mut figure = run(&plans(&scene, false), &sweep).unwrap().swap_remove(0);
+        assert_eq!((figure.curves().count(), figure.impossible().len()), (2, 0));
+        figure.points[0].outcome.throughput = 467.3e6;
+        assert_eq!(figure.impossible().len(), 1);
+        figure.points[1].outcome.proxies[1].utilisation = 1.01;
+        assert_eq!(figure.impossible().len(), 2);
+    }
+}

@@ -281,6 +281,20 @@ fn a_proxy_that_returns_has_its_share_again() {
 }
 
 #[test]
+fn what_a_proxy_owned_before_it_died_it_owns_when_it_is_back() {
+    // Connections that outlast the run. The same ten die twice.
+    let farm = Farm {
+        size: 1e9,
+        kills: [kill(10, 5.0, Some(6.0)), kill(10, 20.0, None)].concat(),
+        replicas: 19,
+        ..farm()
+    };
+    let outcome = run(&farm);
+    assert_eq!(outcome.lost_committed, 0);
+    near(outcome.stalled as f64, 20_000.0, 0.03);
+}
+
+#[test]
 fn failures_come_as_often_as_they_should() {
     let farm = Farm {
         connections: 100,
@@ -294,6 +308,24 @@ fn failures_come_as_often_as_they_should() {
     // Each dies once in 1000 s of life, which is 1000 of 1100.6.
     near(outcome.deaths as f64, 100.0 * 20_000.0 / 1100.6, 0.06);
     assert!(outcome.returns <= outcome.deaths && outcome.returns > outcome.deaths - 30);
+    // Being killed makes nobody fail more often: 19 times all that live, for a second.
+    let kills = (1..20).flat_map(|n| {
+        kill(
+            100,
+            f64::from(n) * 1000.0,
+            Some(f64::from(n) * 1000.0 + 1.0),
+        )
+    });
+    let killed = simulate(&Farm {
+        kills: kills.collect(),
+        ..farm
+    })
+    .unwrap();
+    near(
+        killed.deaths as f64,
+        19.0 * 91.0 + outcome.deaths as f64,
+        0.06,
+    );
 }
 
 #[test]
@@ -504,6 +536,15 @@ fn what_makes_no_sense_is_refused() {
             ..farm()
         })
         .is_err()
+    );
+    let often = Farm {
+        between_failures: Some(1.0),
+        repair: 1.0,
+        ..farm()
+    };
+    assert_eq!(
+        availability(&often, 2e6).unwrap_err(),
+        Error::Failures(20_000_000)
     );
 }
 

@@ -41,6 +41,7 @@ fn share_of_choices(n: usize, m: usize, k: usize) -> f64 {
 /// Looks at failures for so many seconds. Kills are not among them.
 pub fn availability(farm: &Farm, time: f64) -> Result<Availability, Error> {
     farm.check()?;
+    farm.check_failures(time)?;
     let load = Load::of(farm);
     let all = farm.connections as f64;
     let mut result = Availability {

@@ -137,6 +137,10 @@ pub enum Error {
     Replicas(usize, usize),
     #[error("{0} connections would come during the run, and 4 billion can: shorten the run")]
     Arrivals(u64),
+    #[error(
+        "{0} failures would happen in that time, and 10 million can: shorten it, or let them come less often"
+    )]
+    Failures(u64),
 }
 
 impl Farm {
@@ -158,6 +162,18 @@ impl Farm {
             at += timeout;
         }
         at
+    }
+
+    /// Refuses more failures than anybody waits for.
+    fn check_failures(&self, time: f64) -> Result<(), Error> {
+        let each = self
+            .between_failures
+            .map_or(0.0, |mean| time / (mean + self.repair));
+        let failures = each * self.proxies as f64;
+        if failures > 1e7 {
+            return Err(Error::Failures(failures as u64));
+        }
+        Ok(())
     }
 
     /// Refuses what makes no sense.
@@ -308,7 +324,7 @@ impl Farm {
         if arrivals > 4e9 {
             return Err(Error::Arrivals(arrivals as u64));
         }
-        Ok(())
+        self.check_failures(self.duration)
     }
 }
 

@@ -402,6 +402,18 @@ mod tests {
     }
 
     #[test]
+    fn what_counts_is_what_arrived_above() {
+        let mut sender = sender(10);
+        burst(&mut sender, 0);
+        sender.acknowledged(1, ack(0, (1, 2)));
+        sender.acknowledged(1, ack(0, (3, 5)));
+        // Three above the first, two above the third.
+        assert_eq!(sender.missing, 1);
+        sender.acknowledged(1, ack(0, (6, 7)));
+        assert_eq!(sender.missing, 2);
+    }
+
+    #[test]
     fn the_timer_doubles_and_sends_all_again_from_one() {
         let mut sender = sender(10);
         burst(&mut sender, 0);

@@ -13,6 +13,8 @@ use std::fs;
 
 /// The most loads for one curve.
 const MOST_LOADS: f64 = 1000.0;
+/// The most curves in one figure.
+const MOST_PROXIES: usize = 100;
 
 /// A curve in a line.
 #[derive(Debug, Serialize)]
@@ -82,16 +84,17 @@ pub(crate) fn run(out: &Output, args: &Curves) -> Result<(), Fail> {
     }
     let loads =
         (0..=count as u32).map(|step| 1e6 * (args.from_mbps + f64::from(step) * args.step_mbps));
+    if !(1..=MOST_PROXIES).contains(&args.max_proxies) {
+        return Err(Fail::Usage("--max-proxies has to be from 1 to 100".into()));
+    }
     let range = Sweep {
         loads: loads.collect(),
         proxies: 1..=args.max_proxies,
     };
-    if args.max_proxies == 0 {
-        return Err(Fail::Usage("--max-proxies has to be at least 1".into()));
-    }
+    // Before the work.
+    fs::create_dir_all(&args.out).map_err(Fail::other(args.out.display()))?;
     let figures =
         sweep(&plans(&scene, !args.scene.costs.are_given()), &range).map_err(Fail::usage)?;
-    fs::create_dir_all(&args.out).map_err(Fail::other(args.out.display()))?;
     for figure in &figures {
         let drawing = svg(figure).map_err(Fail::other(&figure.name))?;
         for (kind, content) in [("csv", figure.csv()), ("svg", drawing)] {
