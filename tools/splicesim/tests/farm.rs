@@ -259,6 +259,22 @@ fn with_every_splice_everywhere_packets_are_lost_and_no_connection() {
 }
 
 #[test]
+fn the_dead_carry_nothing() {
+    for dispatch in [Dispatch::Rr, Dispatch::Hash] {
+        // Nobody finds out before the end.
+        let farm = Farm {
+            dispatch,
+            kills: kill(20, 10.0, None),
+            detection: 100.0,
+            ..farm()
+        };
+        let outcome = run(&farm);
+        near(outcome.bytes_carried, 10.0 * 1e10 / 8.0, 0.02);
+        assert_eq!((outcome.deaths, outcome.fewest_live), (20, 0));
+    }
+}
+
+#[test]
 fn a_proxy_that_returns_has_its_share_again() {
     let farm = Farm {
         kills: kill(10, 5.0, Some(6.0)),
