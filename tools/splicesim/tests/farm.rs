@@ -570,7 +570,7 @@ fn a_hundred_proxies_and_a_million_connections() {
     large(100, 1_000_000, 5.0);
 }
 
-/// Memory: 16 bytes a connection, at most twice as much while a heap grows. Run it by name, with optimisation.
+/// Memory: 16 bytes a connection, at most twice as much while a heap grows. Run it by name.
 #[test]
 #[ignore = "takes a minute"]
 fn a_thousand_proxies_and_ten_million_connections() {
