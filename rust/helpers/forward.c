@@ -92,7 +92,8 @@ static bool tcp_splice_may_fragment(const struct sk_buff *skb, u8 family, unsign
 	if (skb_is_gso(skb))
 		return false;
 	if (family == 4)
-		return !(ip_hdr(skb)->frag_off & htons(IP_DF));
+		return !(ip_hdr(skb)->frag_off & htons(IP_DF)) ||
+		       (skb->ignore_df && IPCB(skb)->frag_max_size <= mtu);
 	return IP6CB(skb)->frag_max_size && IP6CB(skb)->frag_max_size <= mtu;
 }
 
