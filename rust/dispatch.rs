@@ -33,8 +33,8 @@ use kernel::sync::rcu;
 pub enum Way {
     /// As it is.
     Bare,
-    /// In a tunnel of a service.
-    Tunnel(Origin),
+    /// In a tunnel of a service, from this address, as in a flow key.
+    Tunnel([u8; 16]),
 }
 
 impl Way {
@@ -147,14 +147,10 @@ fn unpack(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) -> Ver
     {
         return Verdict::Accept(packet);
     }
-    let origin = match ns.services.is_node(ip.family, &outer.saddr, guard) {
-        true => Origin::Node,
-        false => Origin::Outside,
-    };
     match packet.decapsulated(ip.family, ip.header_len) {
         Some(inner) => {
             ns.count(Stat::Decapsulated);
-            hook::received(ns, inner, ip.family, Way::Tunnel(origin), guard)
+            hook::received(ns, inner, ip.family, Way::Tunnel(outer.saddr), guard)
         }
         None => {
             ns.count(Stat::DropMalformed);
@@ -201,7 +197,12 @@ fn among(
         Socket::TimeWait | Socket::None => {}
     }
     let origin = match way {
-        Way::Tunnel(origin) => origin,
+        Way::Tunnel(source) => {
+            let mut nodes = service.nodes.iter();
+            nodes
+                .position(|node| !node.local && node.via == source)
+                .map_or(Origin::Outside, Origin::Node)
+        }
         Way::Bare => origin(ns, service, me, packet, guard),
     };
     choose(&service.members, me, ask, origin)
@@ -227,14 +228,14 @@ fn origin(ns: &Ns, service: &Service, me: usize, packet: &Packet, guard: &rcu::G
         }
         let family = service.key.family();
         match packet.came_from(ns.net, family, &node.via, &node.record.link, guard) {
-            Sender::This => return Origin::Node,
+            Sender::This => return Origin::Node(at),
             Sender::Another => {}
             // One that is gone may never have been known.
             Sender::Unknown => unknown |= member.state != State::Down,
         }
     }
     if unknown {
-        Origin::Node
+        Origin::Unsure
     } else {
         Origin::Outside
     }

@@ -396,17 +396,6 @@ impl Directory {
         self.list.get(guard)?.iter().find(reached).map(|s| &**s)
     }
 
-    /// Whether another node of any service has this address. Any context.
-    pub fn is_node(&self, family: Family, addr: &[u8; 16], guard: &rcu::Guard) -> bool {
-        let Some(list) = self.list.get(guard) else {
-            return false;
-        };
-        list.iter().any(|service| {
-            let nodes = || service.nodes.iter();
-            service.key.family() == family && nodes().any(|n| !n.local && n.via == *addr)
-        })
-    }
-
     /// A service as it is now. Any context.
     pub fn get(&self, key: &Key) -> Option<Arc<Service>> {
         let list = self.list.cloned()?;

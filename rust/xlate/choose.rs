@@ -254,10 +254,12 @@ impl Wheel {
 /// Where a packet of a service came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Not from a node, as far as is known.
+    /// Not from a node.
     Outside,
-    /// From a node.
-    Node,
+    /// From the node of this index, which does not have its connection.
+    Node(usize),
+    /// Perhaps from a node.
+    Unsure,
 }
 
 /// Where it goes.
@@ -311,24 +313,26 @@ pub fn by_score_among(members: &[Member], me: usize, ask: &Ask, origin: Origin) 
         return Choice::Local;
     };
     let own_rank = rank(ask.flow, own);
-    let below = |m: &Member| origin == Origin::Outside || rank(ask.flow, m) > own_rank;
+    let from_outside = origin == Origin::Outside;
+    // Who sent the packet was asked.
+    let below =
+        |i, m: &Member| from_outside || (origin != Origin::Node(i) && rank(ask.flow, m) > own_rank);
     if ask.opens {
         // Whoever sent it here thinks that this host is the first that is up.
-        if origin == Origin::Node && own.is_up() {
+        if !from_outside && own.is_up() {
             return Choice::Local;
         }
-        let taker =
-            first(members, ask.flow, |_, m| m.is_up() && below(m)).or_else(|| match origin {
-                Origin::Outside => first(members, ask.flow, |_, m| m.is_alive()),
-                Origin::Node => None,
-            });
+        let mut taker = first(members, ask.flow, |i, m| m.is_up() && below(i, m));
+        if from_outside && taker.is_none() {
+            taker = first(members, ask.flow, |_, m| m.is_alive());
+        }
         return match taker {
             Some(i) if i != me => Choice::Node(i),
             _ => Choice::Local,
         };
     }
     match first(members, ask.flow, |i, m| {
-        i != me && m.is_alive() && below(m)
+        i != me && m.is_alive() && below(i, m)
     }) {
         Some(i) => Choice::Node(i),
         None => Choice::Nobody,
@@ -445,7 +449,8 @@ mod tests {
         assert_eq!(by_port(&members, &ask(30_000)), None);
         let at = |me, port, origin| by_port_among(&members, me, &ask(port), origin);
         assert_eq!(at(0, 20_001, Origin::Outside), Choice::Node(1));
-        assert_eq!(at(0, 20_001, Origin::Node), Choice::Nobody);
+        assert_eq!(at(0, 20_001, Origin::Node(1)), Choice::Nobody);
+        assert_eq!(at(0, 20_001, Origin::Unsure), Choice::Nobody);
         assert_eq!(at(1, 20_001, Origin::Outside), Choice::Nobody);
         assert_eq!(at(1, 5, Origin::Outside), Choice::Local);
         members[1].state = State::Down;

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Packets of a service to its nodes: what dispatch.sh sets up is driven and looked at from here.
-
-    dispatch.py serve NAME ADDRESS PORT     a server that says who it is
-    dispatch.py drive                       the scenario"""
+"""Packets of a service to its nodes: what dispatch.sh sets up is driven and looked at from here."""
 
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -18,10 +16,14 @@ import sys
 import threading
 import time
 
+sys.path.insert(0, os.path.dirname(__file__))
+from rawtcp import ACK, ICMP, ICMPV6, RST, SYN, TCP, checksum, fail, inside, ip_bytes, pseudo, pton, same, step, tcp_bytes  # noqa: E402
+
 OUT = os.environ.get("OUT", "/tmp")
 SLOW = int(os.environ.get("SLOW", "1"))
 
 
+@functools.cache
 def data(n):
     """The same bytes everywhere."""
     return random.Random(n).randbytes(n)
@@ -31,8 +33,8 @@ def digest(b):
     return hashlib.sha256(b).hexdigest()
 
 
-def serve(name, address, port):
-    """who: the name. get N: N bytes. put N, and N bytes: their hash."""
+def serve(name, address):
+    """A server on a node. who: the name. get N: N bytes. put N, and N bytes: their hash."""
     def talk(s):
         with contextlib.suppress(OSError), s, s.makefile("rb") as lines:
             for line in lines:
@@ -43,17 +45,14 @@ def serve(name, address, port):
                     s.sendall(data(int(rest[0])))
                 elif word == "put":
                     s.sendall(digest(lines.read(int(rest[0]))).encode() + b"\n")
-    listener = socket.create_server((address, int(port)), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=500)
-    while True:
-        s, _ = listener.accept()
-        threading.Thread(target=talk, args=(s,), daemon=True).start()
 
+    def accept():
+        while True:
+            threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+    with inside(name):
+        listener = socket.create_server((address, 80), family=AF, backlog=500)
+    threading.Thread(target=accept, daemon=True).start()
 
-if sys.argv[1] == "serve":
-    serve(*sys.argv[2:])
-
-sys.path.insert(0, os.path.dirname(__file__))
-from rawtcp import ACK, ICMP, ICMPV6, RST, SYN, TCP, checksum, fail, inside, ip_bytes, pseudo, pton, same, step, tcp_bytes  # noqa: E402
 
 NODES = {"n1": 11, "n2": 12, "n3": 13}
 DEVICE = {"client": "c0", "lb": "l0", "lb2": "l0"} | dict.fromkeys(NODES, "e0")
@@ -283,8 +282,8 @@ def turns():
     capture = Capture()
     c = Conn()
     owner = c.who()
-    c.get(1_500_000)
-    c.put(300_000)
+    c.get(600_000)
+    c.put(200_000)
     c.close()
     time.sleep(0.5)
     seen = capture.end()
@@ -295,7 +294,7 @@ def turns():
     counts = {n: p.total() for n, p in from_lb.items()}
     print("packets by node:", counts, "owner", owner)
     # One connection is one CPU's; the first packets may have been another's.
-    if max(counts.values()) - min(counts.values()) > 4 or min(counts.values()) < 100:
+    if max(counts.values()) - min(counts.values()) > 4 or min(counts.values()) < 50:
         fail(f"the packets of one connection are not spread evenly: {counts}")
     same("counts of the balancer", {n: next(m["packets"] for m in ctl("lb", "nodes") if m["address"] == VIP and m["id"] == NODES[n]) for n in NODES}, counts)
     # At the owner everything has come in, in frames of whomever, and as it was sent; nowhere more than n times.
@@ -428,7 +427,8 @@ def opinions():
     hops = collections.Counter(struct.unpack("!I", tcp(p)[4:8])[0] for n in NODES for p in to_service(seen[n]))
     same("segments seen", set(hops), set(range(1_000_000, mark)))
     print("times on the wire:", sorted(collections.Counter(hops.values()).items()))
-    if max(hops.values()) > len(NODES) or max(hops.values()) < 2:
+    # Once as it came in, and then one frame for each node at most.
+    if max(hops.values()) > 1 + len(NODES) or max(hops.values()) < 3:
         fail(f"a packet was on the wire {max(hops.values())} times")
     dropped = sum(stats(n)["drop-not-owned"] for n in NODES)
     if dropped < len(hops):
@@ -478,8 +478,8 @@ def tunnels():
         ip("client", f"-{FAMILY}", "route", "flush", "cache")
         c = Conn()
         owner = c.who()
-        c.put(500_000)
-        c.get(500_000)
+        c.put(300_000)
+        c.get(200_000)
         c.close()
         time.sleep(0.3)
         seen = capture.end()
@@ -599,5 +599,7 @@ def refusals():
 if __name__ == "__main__":
     for family in (4, 6):
         use(family)
+        for node_name in NODES:
+            serve(node_name, VIP)
         for part in (turns, weights, scores, opinions, dead, tunnels, ports, takeover, refusals):
             part()

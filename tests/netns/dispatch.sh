@@ -32,11 +32,6 @@ for i in "${!HOSTS[@]}"; do
 done
 for ns in n1 n2 n3; do
 	address "$ns" lo 10.0.2.100/32 fd00:2::100/128
-	for vip in 10.0.2.100 fd00:2::100; do
-		start "$ns.$vip" "$ns" python3 "$(dirname "$0")/dispatch.py" serve "$ns" "$vip" 80
-	done
 done
 address lb l0 10.0.2.100/32 fd00:2::100/128
-for ns in n1 n2 n3; do wait_for 20 listening "$ns" 80; done
-
-OUT=$OUT python3 "$(dirname "$0")/dispatch.py" drive
+OUT=$OUT python3 "$(dirname "$0")/dispatch.py"

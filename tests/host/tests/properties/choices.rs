@@ -90,10 +90,12 @@ proptest! {
     /// Whatever each host thinks of the others, a packet that nobody owns comes to an end after as many
     /// hops as there are nodes at most, and after the first each goes down the order.
     #[test]
-    fn no_loop(members in members(), flow: u64, opens: bool, start: prop::sample::Index, opinions in prop::collection::vec(prop::collection::vec(state(), 12), 12)) {
+    fn no_loop(members in members(), flow: u64, opens: bool, knows in prop::collection::vec(any::<bool>(), 1..5), start: prop::sample::Index, opinions in prop::collection::vec(prop::collection::vec(state(), 12), 12)) {
         let mut me = start.index(members.len());
         let mut origin = Origin::Outside;
         let mut hops = 0;
+        // Whether a host knows who sent it something makes no difference.
+        let mut know = knows.into_iter().cycle();
         loop {
             let mut view = members.clone();
             for (member, opinion) in view.iter_mut().zip(&opinions[me]) {
@@ -103,11 +105,12 @@ proptest! {
                 Choice::Node(next) => {
                     prop_assert_ne!(next, me);
                     prop_assert_ne!(view[next].state, State::Down);
-                    if origin == Origin::Node {
+                    prop_assert_ne!(origin, Origin::Node(next));
+                    if origin != Origin::Outside {
                         prop_assert!(rank(flow, &members[next]) > rank(flow, &members[me]));
                     }
+                    origin = if know.next().unwrap() { Origin::Node(me) } else { Origin::Unsure };
                     me = next;
-                    origin = Origin::Node;
                     hops += 1;
                     prop_assert!(hops <= members.len());
                 }
@@ -133,10 +136,12 @@ proptest! {
         let mut origin = Origin::Outside;
         while me != owner {
             match by_score_among(&members, me, &ask(flow, false), origin) {
-                Choice::Node(next) => me = next,
+                Choice::Node(next) => {
+                    origin = Origin::Node(me);
+                    me = next;
+                }
                 other => prop_assert!(false, "{other:?} at {me}, never came to {owner}"),
             }
-            origin = Origin::Node;
         }
     }
 
@@ -147,8 +152,9 @@ proptest! {
         let up = up.index(members.len());
         members[up].state = State::Up;
         if let Choice::Node(next) = by_score_among(&members, me, &ask(flow, true), Origin::Outside) {
+            let origin = Origin::Node(me);
             me = next;
-            prop_assert_eq!(by_score_among(&members, me, &ask(flow, true), Origin::Node), Choice::Local);
+            prop_assert_eq!(by_score_among(&members, me, &ask(flow, true), origin), Choice::Local);
         }
         prop_assert_eq!(Some(me), by_score(&members, &ask(flow, true)));
         prop_assert_eq!(members[me].state, State::Up);
