@@ -332,12 +332,15 @@ pub struct Directory {
 /// An address that a node can have: neither unspecified, loopback nor multicast, nor link-local in IPv6, which would need
 /// a device.
 fn is_usable(family: Family, addr: &[u8; 16]) -> bool {
-    match (family, addr) {
-        (Family::V4, [0 | 127 | 224..=255, ..]) => false,
-        (Family::V6, [0xff, ..] | [0xfe, 0x80..=0xbf, ..]) => false,
-        (Family::V6, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1]) => false,
-        _ => true,
-    }
+    !matches!(
+        (family, addr),
+        (Family::V4, [0 | 127 | 224..=255, ..])
+            | (Family::V6, [0xff, ..] | [0xfe, 0x80..=0xbf, ..])
+            | (
+                Family::V6,
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1]
+            )
+    )
 }
 
 impl Directory {

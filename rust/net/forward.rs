@@ -176,9 +176,8 @@ impl Packet {
     pub fn decapsulated(self, family: Family, header_len: usize) -> Option<Packet> {
         let len = u32::try_from(header_len).ok()?;
         // SAFETY: Owned.
-        let failed =
-            unsafe { bindings::tcp_splice_decapsulate(self.as_raw(), family as u8, len) } != 0;
-        (!failed).then_some(self)
+        let err = unsafe { bindings::tcp_splice_decapsulate(self.as_raw(), family as u8, len) };
+        (err == 0).then_some(self)
     }
 
     /// Whether this host has the connection of which packets with this key are. In packet context.

@@ -26,6 +26,12 @@ unsafe impl<T: Send + Sync> Send for Published<T> {}
 // SAFETY: As above.
 unsafe impl<T: Send + Sync> Sync for Published<T> {}
 
+impl<T> Default for Published<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Published<T> {
     /// None.
     pub const fn new() -> Self {

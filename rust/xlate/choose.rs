@@ -87,7 +87,7 @@ pub fn flow_hash(seed: u32, key: &FlowKey) -> u64 {
         0,
         key.family as u8,
     ];
-    let mut hash = mix(GOLDEN ^ seed as u64);
+    let mut hash = mix(GOLDEN ^ u64::from(seed));
     for half in [&key.saddr, &key.daddr] {
         let [a, b, c, d, e, f, g, h, rest @ ..] = *half;
         hash = mix(hash ^ u64::from_be_bytes([a, b, c, d, e, f, g, h]));
