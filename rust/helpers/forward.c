@@ -3,6 +3,7 @@
 
 #include <linux/etherdevice.h>
 #include <linux/if_arp.h>
+#include <net/addrconf.h>
 #include <net/arp.h>
 #include <net/gso.h>
 #include <net/inet6_hashtables.h>
@@ -236,6 +237,11 @@ static int tcp_splice_send_tunnel6(struct net *net, struct sk_buff *skb, const u
 	rt = tcp_splice_route_via6(net, skb, &fl6);
 	if (!rt)
 		return TCP_SPLICE_SEND_NO_ROUTE;
+	if (ipv6_addr_any(&fl6.saddr) &&
+	    ipv6_dev_get_saddr(net, rt->dst.dev, &fl6.daddr, 0, &fl6.saddr)) {
+		dst_release(&rt->dst);
+		return TCP_SPLICE_SEND_NO_ROUTE;
+	}
 	/* What has to fit anyway goes in fragments if it does not (RFC 2473, section 7.1). */
 	*mtu = max_t(unsigned int, dst_mtu(&rt->dst) - sizeof(*outer), IPV6_MIN_MTU);
 	if (tcp_splice_is_larger(skb, *mtu)) {

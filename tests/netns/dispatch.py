@@ -489,11 +489,11 @@ def tunnels():
         seen = capture.end()
         no_rst(seen)
         inner = collections.Counter()
-        lb = pton(FAMILY, NET + "1")
         size = 20 if FAMILY == 4 else 40
         for n in NODES:
             for m, p in seen[n]:
-                if protocol(p) == (4 if FAMILY == 4 else 41) and ends(p)[0] == lb:
+                if protocol(p) == (4 if FAMILY == 4 else 41) and m == MACS["lb"]:
+                    same("outer source", ends(p)[0], pton(FAMILY, NET + "1"))
                     same("outer destination", ends(p)[1], pton(FAMILY, NET + str(NODES[n])))
                     same("bytes of the outer packet", len(p) <= 1500, True)
                     if FAMILY == 4:
@@ -561,7 +561,7 @@ def takeover():
     c.s.sendall(b"get 3000000\n")
     got = c.read(1_000_000)
     ip("lb", "address", "del", VIP + ("/32" if FAMILY == 4 else "/128"), "dev", "l0")
-    ip("lb2", "address", "add", VIP + ("/32" if FAMILY == 4 else "/128"), "dev", "l0", *(["nodad"] if FAMILY == 6 else []))
+    ip("lb2", "address", "add", VIP + ("/32" if FAMILY == 4 else "/128"), "dev", "l0", *(["nodad", "preferred_lft", "0"] if FAMILY == 6 else []))
     ip("client", "neigh", "flush", "dev", "c0")
     got += c.read(2_000_000)
     same("SHA-256 across the change", digest(got), digest(data(3_000_000)))
@@ -576,7 +576,7 @@ def takeover():
         fail("the second balancer had nothing to do")
     # Back to what it was.
     ip("lb2", "address", "del", VIP + ("/32" if FAMILY == 4 else "/128"), "dev", "l0")
-    ip("lb", "address", "add", VIP + ("/32" if FAMILY == 4 else "/128"), "dev", "l0", *(["nodad"] if FAMILY == 6 else []))
+    ip("lb", "address", "add", VIP + ("/32" if FAMILY == 4 else "/128"), "dev", "l0", *(["nodad", "preferred_lft", "0"] if FAMILY == 6 else []))
 
 
 def refusals():

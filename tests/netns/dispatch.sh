@@ -33,5 +33,7 @@ done
 for ns in n1 n2 n3; do
 	address "$ns" lo 10.0.2.100/32 fd00:2::100/128
 done
-address lb l0 10.0.2.100/32 fd00:2::100/128
+address lb l0 10.0.2.100/32
+# Not to be chosen as a source, of tunnels for instance.
+ip -n lb address add fd00:2::100/128 dev l0 nodad preferred_lft 0
 OUT=$OUT python3 "$(dirname "$0")/dispatch.py"
