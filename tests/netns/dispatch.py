@@ -511,6 +511,33 @@ def tunnels():
         print(f"{scheduler}: {inner.total()} in tunnels, {len(large)} too large at first, owner {owner}")
 
 
+def offloads(on):
+    for ns in ("client", *HOSTS):
+        number = json.loads(ip(ns, "-j", "link", "show", "dev", DEVICE[ns]))[0]["link_index"]
+        peer = next(link["ifname"] for link in json.loads(ip("switch", "-j", "link", "show")) if link["ifindex"] == number)
+        for where, dev in ((ns, DEVICE[ns]), ("switch", peer)):
+            subprocess.run(["nsenter", f"--net=/run/netns/{where}", "ethtool", "-K", dev, *(w for k in ("tso", "gso", "gro", "tx", "rx") for w in (k, on))], capture_output=True)
+
+
+def merged():
+    step(f"IPv{FAMILY}: merged packets stay whole")
+    offloads("on")
+    for scheduler, output in (("rr", "direct"), ("hash", "direct"), ("hash", "tunnel"), ("rr", "tunnel")):
+        setup(scheduler, output=output)
+        settle_neighbours()
+        before = stats("lb")["dispatched"]
+        c = Conn()
+        c.put(4_000_000)
+        c.get(1_000_000)
+        c.close()
+        sent = stats("lb")["dispatched"] - before
+        print(f"{scheduler}, {output}: {sent} packets dispatched")
+        # Acknowledgements of the way down among them.
+        if sent > 4_000_000 / 1448 / 2 + 700:
+            fail(f"{sent} packets for 4 MB up and 1 MB down: they were not merged")
+    offloads("off")
+
+
 def ports():
     step(f"IPv{FAMILY}: by port: answers to proxies that share an address")
     shared, backend = VIP, "client"
@@ -608,7 +635,9 @@ if __name__ == "__main__":
         use(family)
         for node_name in NODES:
             serve(node_name, VIP)
-        for part in (turns, weights, scores, opinions, dead, tunnels, ports, takeover, refusals):
+        for part in (turns, weights, scores, opinions, dead, tunnels, merged, ports, takeover, refusals):
             # These have nothing to do with the family.
             if family == 4 or part not in (weights, dead):
                 part()
+    # The namespaces end with services in them.
+    setup("hash", output="tunnel")
