@@ -134,7 +134,10 @@ proptest! {
             members[owner].state = State::Draining;
         }
         let mut origin = Origin::Outside;
+        let mut hops = 0;
         while me != owner {
+            hops += 1;
+            prop_assert!(hops <= members.len());
             match by_score_among(&members, me, &ask(flow, false), origin) {
                 Choice::Node(next) => {
                     origin = Origin::Node(me);
