@@ -262,12 +262,23 @@ impl Splice {
         } {
             workqueue::set(self, delay);
         }
-        // An end may have set the alarm a moment ago, or a last acknowledgement before a return, which
-        // must not be put off.
-        // Once buried, it stays for its time.
-        if (self.is_tombstone() && !self.buried.load(Relaxed)) || self.is_settled() {
+        // An end may have set the alarm a moment ago, which must not be put off; nor must the time that an ended
+        // splice stays, if it was buried meanwhile.
+        if self.is_tombstone() {
+            let buried = self.buried.load(Relaxed);
+            workqueue::set(self, if buried { self.stay() } else { 0 });
+        } else if self.is_settled() {
+            // Nor a last acknowledgement before a return.
             workqueue::set(self, 0);
         }
+    }
+
+    /// Jiffies for which an ended splice stays in the table.
+    fn stay(&self) -> usize {
+        time::from_ms(match self.phase() {
+            Phase::Returned => RETURNED_MS,
+            _ => TOMBSTONE_MS,
+        })
     }
 
     /// Jiffies until there is something to look after; `None` if there never is.
@@ -362,7 +373,7 @@ impl HasAlarm for Splice {
                 if !self.buried.xchg(true, Relaxed) {
                     self.reap();
                     netlink::announce_end(self.ns.net, self);
-                    workqueue::set(self, time::from_ms(TOMBSTONE_MS));
+                    workqueue::set(self, self.stay());
                 } else {
                     self.ns.remove(self);
                 }
@@ -371,7 +382,7 @@ impl HasAlarm for Splice {
                 if !self.buried.xchg(true, Relaxed) {
                     self.release();
                     netlink::announce_end(self.ns.net, self);
-                    workqueue::set(self, time::from_ms(RETURNED_MS));
+                    workqueue::set(self, self.stay());
                 } else {
                     self.ns.remove(self);
                 }
