@@ -3,11 +3,11 @@
 //! `splicectl node` and `splicectl nodes`
 
 use crate::args::{NodeSet, NodeVerb};
-use crate::fail::{Fail, tell};
+use crate::del::each;
+use crate::fail::Fail;
 use crate::format;
 use crate::output::Output;
 use crate::table::{Cell, Style, Table, left, right};
-use std::net::SocketAddr;
 use tcp_splice_netlink::{Client, Node, NodeFlags, NodeState};
 
 pub(crate) fn run(out: &Output, verb: NodeVerb) -> Result<(), Fail> {
@@ -19,7 +19,14 @@ pub(crate) fn run(out: &Output, verb: NodeVerb) -> Result<(), Fail> {
             print(out, &[node])
         }
         NodeVerb::List => list(out),
-        NodeVerb::Del { service, ids } => del(out, service, &ids),
+        NodeVerb::Del { service, ids } => each(
+            out,
+            "node del",
+            &ids,
+            |id| format!("node del {service} {id}"),
+            |client, id| client.node_del(service, *id),
+            |_, _| String::new(),
+        ),
     }
 }
 
@@ -53,27 +60,6 @@ pub(crate) fn list(out: &Output) -> Result<(), Fail> {
         .and_then(|mut client| client.nodes())
         .map_err(Fail::kernel("nodes"))?;
     print(out, &nodes)
-}
-
-fn del(out: &Output, service: SocketAddr, ids: &[u32]) -> Result<(), Fail> {
-    let mut client = Client::open().map_err(Fail::kernel("node del"))?;
-    let mut gone = Vec::new();
-    let mut result = Ok(());
-    for id in ids {
-        let what = format!("node del {service} {id}");
-        match client.node_del(service, *id) {
-            Ok(node) => gone.push(node),
-            Err(error) if Fail::is_general(&error) => return Err(Fail::kernel(what)(error)),
-            Err(error) => {
-                tell(&format!("{what}: {error}"));
-                result = Err(Fail::Told);
-            }
-        }
-    }
-    if out.json() {
-        out.value(&gone)?;
-    }
-    result
 }
 
 fn print(out: &Output, nodes: &[Node]) -> Result<(), Fail> {

@@ -3,11 +3,11 @@
 //! `splicectl service`
 
 use crate::args::ServiceVerb;
-use crate::fail::{Fail, tell};
+use crate::del::each;
+use crate::fail::Fail;
 use crate::format;
 use crate::output::Output;
 use crate::table::{Table, left, right};
-use std::net::SocketAddr;
 use tcp_splice_netlink::{Client, Service};
 
 pub(crate) fn run(out: &Output, verb: ServiceVerb) -> Result<(), Fail> {
@@ -28,29 +28,15 @@ pub(crate) fn run(out: &Output, verb: ServiceVerb) -> Result<(), Fail> {
                 .map_err(Fail::kernel("service list"))?;
             print(out, &services)
         }
-        ServiceVerb::Del { services } => del(out, &services),
+        ServiceVerb::Del { services } => each(
+            out,
+            "service del",
+            &services,
+            |service| format!("service del {service}"),
+            |client, service| client.service_del(*service),
+            |_, _| String::new(),
+        ),
     }
-}
-
-fn del(out: &Output, services: &[SocketAddr]) -> Result<(), Fail> {
-    let mut client = Client::open().map_err(Fail::kernel("service del"))?;
-    let mut gone = Vec::new();
-    let mut result = Ok(());
-    for service in services {
-        let what = format!("service del {service}");
-        match client.service_del(*service) {
-            Ok(service) => gone.push(service),
-            Err(error) if Fail::is_general(&error) => return Err(Fail::kernel(what)(error)),
-            Err(error) => {
-                tell(&format!("{what}: {error}"));
-                result = Err(Fail::Told);
-            }
-        }
-    }
-    if out.json() {
-        out.value(&gone)?;
-    }
-    result
 }
 
 fn print(out: &Output, services: &[Service]) -> Result<(), Fail> {
