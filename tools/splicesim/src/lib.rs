@@ -13,3 +13,4 @@ pub mod curves;
 pub mod farm;
 pub mod packet;
 pub mod plot;
+pub mod range;

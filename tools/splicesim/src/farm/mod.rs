@@ -17,6 +17,7 @@ pub use load::{Load, needed};
 pub use sizes::Shape;
 
 use crate::costs::Costs;
+use crate::range::{OutOfRange, inside};
 use holders::{Node, first_live, heir, owner, precedes};
 use rand::SeedableRng;
 use rand_distr::{Binomial, Distribution, Exp1};
@@ -128,11 +129,8 @@ impl Default for Farm {
 /// Why a farm cannot be simulated.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("{what} has to be {range}")]
-    Range {
-        what: &'static str,
-        range: &'static str,
-    },
+    #[error(transparent)]
+    Range(#[from] OutOfRange),
     #[error("{0} replicas beside the owner need more than {1} proxies")]
     Replicas(usize, usize),
     #[error("{0} connections would come during the run, and 4 billion can: shorten the run")]
@@ -178,13 +176,6 @@ impl Farm {
 
     /// Refuses what makes no sense.
     pub fn check(&self) -> Result<(), Error> {
-        let inside = |what, value: f64, least: f64, most: f64, range| {
-            if value >= least && value <= most {
-                Ok(())
-            } else {
-                Err(Error::Range { what, range })
-            }
-        };
         inside(
             "the number of proxies",
             self.proxies as f64,
@@ -314,11 +305,10 @@ impl Farm {
             return Err(Error::Replicas(self.replicas, self.proxies));
         }
         if self.costs.check().is_err() {
-            let range = "from 0 to 1e9";
-            return Err(Error::Range {
+            return Err(Error::Range(OutOfRange {
                 what: "a cost",
-                range,
-            });
+                range: "from 0 to 1e9",
+            }));
         }
         let arrivals = Load::of(self).arrivals * self.duration + self.connections as f64;
         if arrivals > 4e9 {

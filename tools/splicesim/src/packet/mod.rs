@@ -16,6 +16,7 @@ mod tcp;
 
 use crate::clock::{Ps, from_seconds, seconds};
 use crate::costs::Costs;
+use crate::range::{OutOfRange, inside};
 use queue::Queue;
 use rand::SeedableRng;
 use rand_distr::{Distribution, Exp1};
@@ -138,11 +139,8 @@ impl Default for Scene {
 /// Why a scene cannot be simulated.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("{what} has to be {range}")]
-    Range {
-        what: &'static str,
-        range: &'static str,
-    },
+    #[error(transparent)]
+    Range(#[from] OutOfRange),
     #[error("proxy {0} fails, and there are {1}, counted from 0")]
     NoSuchProxy(usize, usize),
     #[error("proxy {0} returns before it fails, or fails while it is dead")]
@@ -169,13 +167,6 @@ impl Scene {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let inside = |what, value: f64, least: f64, most: f64, range| {
-            if value >= least && value <= most {
-                Ok(())
-            } else {
-                Err(Error::Range { what, range })
-            }
-        };
         inside(
             "the number of proxies",
             self.proxies as f64,
@@ -287,11 +278,10 @@ impl Scene {
             "at least one packet",
         )?;
         if self.costs.check().is_err() {
-            let range = "from 0 to 1e9";
-            return Err(Error::Range {
+            return Err(Error::Range(OutOfRange {
                 what: "a cost",
-                range,
-            });
+                range: "from 0 to 1e9",
+            }));
         }
         let mut outages = self.outages.clone();
         outages.sort_by(|a, b| {
