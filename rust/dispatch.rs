@@ -140,11 +140,7 @@ fn unpack(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) -> Ver
     let Some(outer) = outer else {
         return Verdict::Accept(packet);
     };
-    if ns
-        .services
-        .by_tunnel(ip.family, &outer.daddr, guard)
-        .is_none()
-    {
+    if !ns.services.has_tunnel(ip.family, &outer.daddr, guard) {
         return Verdict::Accept(packet);
     }
     match packet.decapsulated(ip.family, ip.header_len) {

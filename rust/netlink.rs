@@ -312,12 +312,11 @@ fn put_node(put: &mut Put<'_>, service: &Service, at: usize) -> Result {
     let (Some(member), Some(node)) = (service.members.get(at), service.nodes.get(at)) else {
         return Err(ENOENT);
     };
-    let len = service.key.address().len();
     let mut put = NodePut::new(put);
     put.address(service.key.address())?;
     put.port(service.key.port())?;
     put.id(member.id)?;
-    put.via(node.via.get(..len).unwrap_or(&node.via))?;
+    put.via(service.key.significant(&node.via))?;
     put.weight(member.weight.into())?;
     put.state(match member.state {
         State::Up => NodeState::Up,

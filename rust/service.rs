@@ -59,10 +59,12 @@ impl Key {
 
     /// The bytes of the address that count.
     pub fn address(&self) -> &[u8] {
-        match self.family() {
-            Family::V4 => &self.addr[..4],
-            Family::V6 => &self.addr,
-        }
+        self.significant(&self.addr)
+    }
+
+    /// The bytes that count of an address of its family.
+    pub fn significant<'a>(&self, addr: &'a [u8; 16]) -> &'a [u8] {
+        addr.get(..self.family().addr_len()).unwrap_or(addr)
     }
 
     /// The port.
@@ -172,6 +174,21 @@ impl Service {
     /// The index of the node with this id.
     pub fn position(&self, id: u32) -> Option<usize> {
         self.members.binary_search_by_key(&id, |m| m.id).ok()
+    }
+
+    /// Copies the nodes whose ids `which` takes.
+    fn copy_nodes(
+        &self,
+        which: impl Fn(u32) -> bool,
+        members: &mut KVec<Member>,
+        nodes: &mut KVec<Node>,
+    ) -> Result {
+        let all = self.members.iter().zip(self.nodes.iter());
+        for (member, node) in all.filter(|(member, _)| which(member.id)) {
+            members.push(*member, GFP_KERNEL)?;
+            nodes.push(node.clone(), GFP_KERNEL)?;
+        }
+        Ok(())
     }
 
     /// A service of these nodes that is otherwise the same.
@@ -384,19 +401,16 @@ impl Directory {
         find(port).or_else(|| find(0))
     }
 
-    /// The service, and the node of it that is this host, which is reached through tunnels to this address. Any context.
-    pub fn by_tunnel<'a>(
-        &'a self,
-        family: Family,
-        addr: &[u8; 16],
-        guard: &'a rcu::Guard,
-    ) -> Option<&'a Service> {
-        let reached = |service: &&Arc<Service>| {
+    /// Whether this host is a node of a service that is reached through tunnels to this address. Any context.
+    pub fn has_tunnel(&self, family: Family, addr: &[u8; 16], guard: &rcu::Guard) -> bool {
+        let reached = |service: &Arc<Service>| {
             let me = service.me.and_then(|me| service.nodes.get(me));
             service.key.family() == family
                 && me.is_some_and(|me| me.output == Output::Tunnel && me.via == *addr)
         };
-        self.list.get(guard)?.iter().find(reached).map(|s| &**s)
+        self.list
+            .get(guard)
+            .is_some_and(|list| list.iter().any(reached))
     }
 
     /// A service as it is now. Any context.
@@ -503,20 +517,11 @@ impl Directory {
         let differs = known.is_none_or(|(old, _)| *old != member);
         let at = at.unwrap_or_else(|at| at);
 
-        let room = service.members.len().saturating_add(1);
-        let mut members = KVec::with_capacity(room, GFP_KERNEL)?;
-        let mut nodes = KVec::with_capacity(room, GFP_KERNEL)?;
-        let others = service.members.iter().zip(service.nodes.iter());
-        for (other, its) in others.clone().filter(|(m, _)| m.id < id) {
-            members.push(*other, GFP_KERNEL)?;
-            nodes.push(its.clone(), GFP_KERNEL)?;
-        }
+        let (mut members, mut nodes) = (KVec::new(), KVec::new());
+        service.copy_nodes(|other| other < id, &mut members, &mut nodes)?;
         members.push(member, GFP_KERNEL)?;
         nodes.push(node, GFP_KERNEL)?;
-        for (other, its) in others.filter(|(m, _)| m.id > id) {
-            members.push(*other, GFP_KERNEL)?;
-            nodes.push(its.clone(), GFP_KERNEL)?;
-        }
+        service.copy_nodes(|other| other > id, &mut members, &mut nodes)?;
         if members.len() > MAX_NODES {
             return Err(Refusal::TooManyNodes);
         }
@@ -535,14 +540,8 @@ impl Directory {
         let lock = self.change.lock();
         let service = self.get(key).ok_or(Refusal::NoService)?;
         let at = service.position(id).ok_or(Refusal::NoNode(id))?;
-        let mut members = KVec::with_capacity(service.members.len(), GFP_KERNEL)?;
-        let mut nodes = KVec::with_capacity(service.members.len(), GFP_KERNEL)?;
-        for (other, its) in service.members.iter().zip(service.nodes.iter()) {
-            if other.id != id {
-                members.push(*other, GFP_KERNEL)?;
-                nodes.push(its.clone(), GFP_KERNEL)?;
-            }
-        }
+        let (mut members, mut nodes) = (KVec::new(), KVec::new());
+        service.copy_nodes(|other| other != id, &mut members, &mut nodes)?;
         let fewer = service.with(members, nodes, true)?;
         self.publish(key, Some(fewer))?;
         drop(lock);

@@ -12,6 +12,17 @@ pub enum Family {
     V6 = 6,
 }
 
+impl Family {
+    /// Length of an address, in bytes: 4 or 16.
+    #[inline]
+    pub const fn addr_len(self) -> usize {
+        match self {
+            Family::V4 => 4,
+            Family::V6 => 16,
+        }
+    }
+}
+
 /// Addresses and ports of the packets of a flow.
 ///
 /// The layout has no padding and unused bytes are zero, so equal keys are equal byte by byte and a
@@ -77,25 +88,16 @@ impl FlowKey {
         }
     }
 
-    /// Length of an address of this family, in bytes: 4 or 16.
-    #[inline]
-    pub const fn addr_len(&self) -> usize {
-        match self.family {
-            Family::V4 => 4,
-            Family::V6 => 16,
-        }
-    }
-
     /// The bytes of the source address that count.
     #[inline]
     pub fn source(&self) -> &[u8] {
-        self.saddr.get(..self.addr_len()).unwrap_or(&[])
+        self.saddr.get(..self.family.addr_len()).unwrap_or(&[])
     }
 
     /// The bytes of the destination address that count.
     #[inline]
     pub fn destination(&self) -> &[u8] {
-        self.daddr.get(..self.addr_len()).unwrap_or(&[])
+        self.daddr.get(..self.family.addr_len()).unwrap_or(&[])
     }
 
     /// Source port in host order.
