@@ -369,26 +369,19 @@ impl HasAlarm for Splice {
                     self.watch();
                 }
             }
-            Phase::Tombstone | Phase::Cut => {
-                if !self.buried.xchg(true, Relaxed) {
-                    self.reap();
-                    netlink::announce_end(self.ns.net, self);
-                    workqueue::set(self, self.stay());
-                } else {
-                    self.ns.remove(self);
+            phase @ (Phase::Tombstone | Phase::Cut | Phase::Returned) => {
+                if self.buried.xchg(true, Relaxed) {
+                    return self.ns.remove(self);
                 }
-            }
-            Phase::Returned => {
-                if !self.buried.xchg(true, Relaxed) {
+                if phase == Phase::Returned {
                     self.release();
-                    netlink::announce_end(self.ns.net, self);
-                    workqueue::set(self, self.stay());
                 } else {
-                    self.ns.remove(self);
+                    self.reap();
                 }
+                netlink::announce_end(self.ns.net, self);
+                workqueue::set(self, self.stay());
             }
-            Phase::Settling => {}
-            Phase::Arming | Phase::Aborted => {}
+            Phase::Settling | Phase::Arming | Phase::Aborted => {}
         }
     }
 }
