@@ -608,20 +608,25 @@ impl World {
         self.flush();
     }
 
+    /// Lets time pass until what was lost is repeated, and everything arrive that is on its way then.
+    fn round(&mut self) {
+        self.tick(301);
+        for _ in 0..10_000 {
+            let Some(link) = (0..4).find(|link| !self.links[*link].is_empty()) else {
+                break;
+            };
+            if let Some(frame) = self.links[link].pop_front() {
+                self.arrive(link, frame);
+            }
+            self.consume();
+        }
+        self.consume();
+    }
+
     /// Lets everything arrive that is on its way, and be repeated that was lost.
     pub(crate) fn quiesce(&mut self) {
         for _ in 0..60 {
-            self.tick(301);
-            for _ in 0..10_000 {
-                let Some(link) = (0..4).find(|link| !self.links[*link].is_empty()) else {
-                    break;
-                };
-                if let Some(frame) = self.links[link].pop_front() {
-                    self.arrive(link, frame);
-                }
-                self.consume();
-            }
-            self.consume();
+            self.round();
         }
     }
 
@@ -643,17 +648,7 @@ impl World {
             if self.is_over() {
                 break;
             }
-            self.tick(301);
-            for _ in 0..10_000 {
-                let Some(link) = (0..4).find(|link| !self.links[*link].is_empty()) else {
-                    break;
-                };
-                if let Some(frame) = self.links[link].pop_front() {
-                    self.arrive(link, frame);
-                }
-                self.consume();
-            }
-            self.consume();
+            self.round();
         }
         self.check_streams();
         assert!(
