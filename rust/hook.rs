@@ -12,7 +12,9 @@
 
 use crate::{
     dispatch::{self, Way},
-    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING, FLOORED, FROZEN, KEPT, LIMITED},
+    flow::{
+        self, Direction, Rst, Seen, DRAINING, ECHOING, FLOORED, FROZEN, KEPT, LIMITED, SHARED,
+    },
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,
@@ -255,7 +257,8 @@ fn carry(
     let (flow, reverse) = (splice.flow(direction), splice.flow(direction.reverse()));
 
     let mut rst = Rst::Near;
-    if seg.flags.contains(Flags::RST) {
+    let is_rst = seg.flags.contains(Flags::RST);
+    if is_rst {
         rst = flow::judge_rst(&seg, flow, flow::expected(terms, reverse, reverse_terms));
         if rst == Rst::Outside || !packet.checksum_ok(ip.family, ip.header_len) {
             return drop_packet(ns, packet, Stat::DropInvalidRst);
@@ -334,7 +337,10 @@ fn carry(
         .then(|| seg.timestamps(headers).map(|(tsval, _)| tsval))
         .flatten();
     let echoing = flow.has(ECHOING) || reverse.has(ECHOING);
-    let beyond = seg.seq_len() == 0 && seg.seq.after(flow::reach(reverse, reverse_terms));
+    // Another host may have heard of a wider window.
+    let beyond = !flow.has(SHARED)
+        && seg.seq_len() == 0
+        && seg.seq.after(flow::reach(reverse, reverse_terms));
     let edited = if beyond || echoing {
         let mut edit = terms.edit;
         if echoing {
@@ -354,13 +360,18 @@ fn carry(
         ns.count(Stat::DropMalformed);
         return Verdict::Stolen;
     }
+    let marks = (flow.marks(), reverse.marks());
     let seen = flow::note(&seg, tsval, flow, terms, reverse, reverse_terms);
     packet.output(ns.net);
     ns.count(Stat::Translated);
+    if marks.0 & SHARED != 0 && marks != (flow.marks(), reverse.marks()) {
+        splice.tell_change();
+    }
 
     if rst == Rst::Exact {
         splice.end_by_rst(direction);
-    } else if rst == Rst::Last {
+    } else if rst == Rst::Last || rst == Rst::Near && is_rst && flow.has(SHARED) {
+        // Near what is expected here; another host may know that it is exact.
         splice.suspect_reset(direction);
     } else if seen == Seen::Closed {
         splice.end(Reason::Fin);

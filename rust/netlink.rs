@@ -4,7 +4,7 @@
 //! `Documentation/netlink/specs/tcp_splice.yaml`, from which [`crate::netlink_gen`] is made.
 
 use crate::{
-    flow::{self, Direction, Terms, DRAINING, FIN_ACKED, FIN_SEEN},
+    flow::{self, Direction, Progress, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN, FLOORED},
     net::{
         namespace::Namespace,
         netlink::{DumpOut, Family, Group, Op, Put, Registration, Request},
@@ -30,7 +30,7 @@ use kernel::{module::this_module, pr_warn_once, prelude::*, sync::Arc};
 
 struct Handlers;
 
-static OPS: [Op; 13] = gen::ops::<Handlers>();
+static OPS: [Op; 14] = gen::ops::<Handlers>();
 static GROUPS: [Group; gen::MCGRPS.len()] = [Group::new(gen::MCGRPS[gen::MCGRP_EVENTS as usize])];
 static FAMILY: Family = Family::new(
     this_module::<crate::LocalModule>(),
@@ -90,7 +90,33 @@ impl Handler for Handlers {
         match attrs.mode().unwrap_or(DelMode::Reset) {
             DelMode::Reset => cut(req, &splice)?,
             DelMode::Return => splice.stop().map_err(|why| refuse_return(req, why))?,
+            DelMode::Forget => forget(req, &splice, &attrs)?,
         }
+        req.reply(|put| put_splice(put, &splice))
+    }
+
+    fn splice_set(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result {
+        let splice = find(req, &attrs)?;
+        let progress = |flow: Option<FlowAttrs<'_>>, name: &'static str| {
+            flow.map(|flow| {
+                read_progress(&flow).ok_or_else(|| {
+                    req.refuse(EINVAL, fmt!("{name}: seq-next or ack-last is missing"))
+                })
+            })
+            .transpose()
+        };
+        let to_server = progress(attrs.to_server(), "to-server")?;
+        let to_client = progress(attrs.to_client(), "to-client")?;
+        if read_wishes(&attrs).replicated {
+            if splice.wishes().is_to_return() {
+                return Err(req.refuse(
+                    EOPNOTSUPP,
+                    fmt!("its sockets are to return to this host; it cannot be replicated"),
+                ));
+            }
+            splice.share();
+        }
+        splice.merge(to_server.as_ref(), to_client.as_ref());
         req.reply(|put| put_splice(put, &splice))
     }
 
@@ -359,6 +385,31 @@ fn cut(req: &Request<'_>, splice: &Splice) -> Result {
     })
 }
 
+fn forget(req: &Request<'_>, splice: &Splice, attrs: &SpliceAttrs<'_>) -> Result {
+    let reason = match attrs.reason() {
+        Some(EndReason::Fin) => Reason::Fin,
+        Some(EndReason::ResetByClient) => Reason::ResetByClient,
+        Some(EndReason::ResetByServer) => Reason::ResetByServer,
+        Some(EndReason::Deleted) => Reason::Deleted,
+        Some(EndReason::Idle) => Reason::Idle,
+        Some(EndReason::Undeliverable) => Reason::Undeliverable,
+        Some(EndReason::None | EndReason::Returned) | None => {
+            return Err(req.refuse_missing(
+                splice_attr::REASON,
+                fmt!("say how it has ended elsewhere: reason is missing or is none"),
+            ));
+        }
+    };
+    if splice.forget(reason) {
+        return Ok(());
+    }
+    Err(req.refuse_attr(
+        ENOENT,
+        splice_attr::ID,
+        fmt!("this splice has ended already, or is not live yet"),
+    ))
+}
+
 fn refuse_return(req: &Request<'_>, why: NoReturn) -> Error {
     match why {
         NoReturn::Ended => req.refuse_attr(
@@ -432,6 +483,7 @@ fn read_wishes(attrs: &SpliceAttrs<'_>) -> Wishes {
         limit_to_client: attrs.limit_to_client(),
         return_on_fin: flags & gen::splice_flags::RETURN_ON_FIN != 0,
         cut_when_idle: flags & gen::splice_flags::CUT_WHEN_IDLE != 0,
+        replicated: flags & gen::splice_flags::REPLICATED != 0,
     }
 }
 
@@ -529,7 +581,7 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
             ack_floor: Seq(flow
                 .ack_floor()
                 .unwrap_or(ack_last.0.wrapping_add(ack_delta))),
-            tsecr_floor: 0,
+            tsecr_floor: flow.tsecr_floor().unwrap_or(0),
             mss,
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
@@ -542,8 +594,28 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
     })
 }
 
+/// How far a flow has come, from attributes.
+fn read_progress(flow: &FlowAttrs<'_>) -> Option<Progress> {
+    let flags = flow.flags().unwrap_or(0);
+    let mut marks = 0;
+    for (flag, mark) in MARKS {
+        if flags & flag != 0 {
+            marks |= mark;
+        }
+    }
+    Some(Progress {
+        seq_next: Seq(flow.seq_next()?),
+        ack_last: Seq(flow.ack_last()?),
+        edge: flow.window_edge().map(Seq),
+        tsval_last: flow.tsval_last(),
+        marks,
+    })
+}
+
 /// Flags of the interface and marks of a flow.
-const MARKS: [(u32, u32); 3] = [
+const MARKS: [(u32, u32); 5] = [
+    (gen::flow_flags::ECHOING, ECHOING),
+    (gen::flow_flags::FLOORED, FLOORED),
     (gen::flow_flags::DRAINING, DRAINING),
     (gen::flow_flags::FIN_SEEN, FIN_SEEN),
     (gen::flow_flags::FIN_ACKED, FIN_ACKED),
@@ -598,6 +670,9 @@ fn put_flow(put: &mut FlowPut<'_, '_>, flow: &flow::Entry, terms: &Terms) -> Res
     put.window_edge(flow.edge().0)?;
     if edit.timestamps {
         put.tsval_last(flow.tsval_last())?;
+        if flow.has(ECHOING) {
+            put.tsecr_floor(terms.tsecr_floor)?;
+        }
     }
     Ok(())
 }
@@ -644,6 +719,9 @@ fn put_splice(put: &mut Put<'_>, splice: &Splice) -> Result {
         put.limit_to_client(limit)?;
     }
     let mut flags = 0;
+    if splice.is_shared() {
+        flags |= gen::splice_flags::REPLICATED;
+    }
     if wishes.return_on_fin {
         flags |= gen::splice_flags::RETURN_ON_FIN;
     }
@@ -695,6 +773,11 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
 /// Tells who listens that a splice was made. May sleep.
 pub fn announce_new(net: &Namespace, splice: &Splice) {
     announce(net, gen::CMD_SPLICE_NEW_NTF, splice);
+}
+
+/// Tells who listens that a splice of which other hosts carry packets has come further. May sleep.
+pub fn announce_change(net: &Namespace, splice: &Splice) {
+    announce(net, gen::CMD_SPLICE_CHANGE_NTF, splice);
 }
 
 /// Tells who listens that a splice ended. May sleep.

@@ -66,10 +66,14 @@ enum tcp_splice_end_reason {
  *   exact number they expect.
  * @TCP_SPLICE_DEL_MODE_RETURN: The sockets that it was made from become usable
  *   again, once all bytes that were carried are acknowledged.
+ * @TCP_SPLICE_DEL_MODE_FORGET: It has ended on another host that carries
+ *   packets of it, too: nobody is told, and late packets are still carried.
+ *   Give the reason with it.
  */
 enum tcp_splice_del_mode {
 	TCP_SPLICE_DEL_MODE_RESET,
 	TCP_SPLICE_DEL_MODE_RETURN,
+	TCP_SPLICE_DEL_MODE_FORGET,
 };
 
 /**
@@ -79,10 +83,15 @@ enum tcp_splice_del_mode {
  *   end of file. Any limit implies this.
  * @TCP_SPLICE_SPLICE_FLAGS_CUT_WHEN_IDLE: The idle timeout cuts at once;
  *   without this both ends are probed first.
+ * @TCP_SPLICE_SPLICE_FLAGS_REPLICATED: Other hosts carry packets of it, too,
+ *   so that what is not seen here has not failed to happen: it is never cut
+ *   for being idle, its progress is told by splice-change-ntf and taken from
+ *   splice-set.
  */
 enum tcp_splice_splice_flags {
 	TCP_SPLICE_SPLICE_FLAGS_RETURN_ON_FIN = 1,
 	TCP_SPLICE_SPLICE_FLAGS_CUT_WHEN_IDLE = 2,
+	TCP_SPLICE_SPLICE_FLAGS_REPLICATED = 4,
 };
 
 /**
@@ -98,6 +107,10 @@ enum tcp_splice_splice_flags {
  * @TCP_SPLICE_FLOW_FLAGS_FIN_SEEN: The sender of this flow sent a FIN;
  *   seq-next counts it.
  * @TCP_SPLICE_FLOW_FLAGS_FIN_ACKED: The receiver acknowledged that FIN.
+ * @TCP_SPLICE_FLOW_FLAGS_ECHOING: The sender may still echo timestamps of the
+ *   local socket toward it; such an echo is replaced by tsecr-floor.
+ * @TCP_SPLICE_FLOW_FLAGS_FLOORED: Acknowledgements are raised to ack-floor for
+ *   as long as the splice lives, draining or not.
  */
 enum tcp_splice_flow_flags {
 	TCP_SPLICE_FLOW_FLAGS_TIMESTAMPS = 1,
@@ -105,6 +118,8 @@ enum tcp_splice_flow_flags {
 	TCP_SPLICE_FLOW_FLAGS_DRAINING = 4,
 	TCP_SPLICE_FLOW_FLAGS_FIN_SEEN = 8,
 	TCP_SPLICE_FLOW_FLAGS_FIN_ACKED = 16,
+	TCP_SPLICE_FLOW_FLAGS_ECHOING = 32,
+	TCP_SPLICE_FLOW_FLAGS_FLOORED = 64,
 };
 
 /**
@@ -184,6 +199,7 @@ enum {
 	TCP_SPLICE_A_FLOW_MSS,
 	TCP_SPLICE_A_FLOW_WINDOW_EDGE,
 	TCP_SPLICE_A_FLOW_TSVAL_LAST,
+	TCP_SPLICE_A_FLOW_TSECR_FLOOR,
 
 	__TCP_SPLICE_A_FLOW_MAX,
 	TCP_SPLICE_A_FLOW_MAX = (__TCP_SPLICE_A_FLOW_MAX - 1)
@@ -278,8 +294,10 @@ enum {
 	TCP_SPLICE_CMD_SPLICE_NEW = 1,
 	TCP_SPLICE_CMD_SPLICE_GET,
 	TCP_SPLICE_CMD_SPLICE_DEL,
+	TCP_SPLICE_CMD_SPLICE_SET,
 	TCP_SPLICE_CMD_SPLICE_NEW_NTF,
 	TCP_SPLICE_CMD_SPLICE_END_NTF,
+	TCP_SPLICE_CMD_SPLICE_CHANGE_NTF,
 	TCP_SPLICE_CMD_STATS_GET,
 	TCP_SPLICE_CMD_SERVICE_NEW,
 	TCP_SPLICE_CMD_SERVICE_GET,

@@ -49,6 +49,21 @@ pub struct Start {
     pub marks: u32,
 }
 
+/// How far a flow has come, as another host has seen it; numbers as they arrive.
+#[derive(Clone, Copy)]
+pub struct Progress {
+    /// After the highest byte or FIN.
+    pub seq_next: Seq,
+    /// Highest acknowledgement.
+    pub ack_last: Seq,
+    /// Where the widest window ends.
+    pub edge: Option<Seq>,
+    /// Highest TSval.
+    pub tsval_last: Option<u32>,
+    /// [`FIN_SEEN`], [`FIN_ACKED`].
+    pub marks: u32,
+}
+
 /// How much of the stream has gone by.
 #[derive(Clone, Copy)]
 pub struct Carried {
@@ -103,6 +118,8 @@ pub const FROZEN: u32 = 1 << 5;
 pub const FLOORED: u32 = 1 << 6;
 /// Something was kept for the local socket toward the sender.
 pub const KEPT: u32 = 1 << 7;
+/// Other hosts carry packets of it, too.
+pub const SHARED: u32 = 1 << 8;
 
 impl Flow {
     /// A flow that has carried nothing, and whose numbers are not known.
@@ -232,6 +249,17 @@ impl Flow {
         if edge.after(self.edge()) {
             self.edge.store(edge.0, Relaxed);
         }
+    }
+
+    /// Merges what another host has seen: nothing goes back. Any context.
+    pub fn merge(&self, seen: &Progress) {
+        self.advance(seen.seq_next);
+        self.note_ack(seen.ack_last, seen.edge.unwrap_or(seen.ack_last));
+        if let Some(tsval) = seen.tsval_last {
+            self.note_tsval(tsval);
+        }
+        self.mark(seen.marks & (FIN_SEEN | FIN_ACKED), 0);
+        self.touch();
     }
 
     /// Notes a packet that was carried.

@@ -10,10 +10,12 @@ mod entry;
 mod track;
 
 pub use entry::{
-    now, Carried, Flow, Start, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN, FLOORED, FROZEN,
-    KEPT, LIMITED,
+    now, Carried, Flow, Progress, Start, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN, FLOORED,
+    FROZEN, KEPT, LIMITED, SHARED,
 };
-pub use track::{expected, is_acked, is_believable, judge_rst, note, reach, window_end, Rst, Seen};
+pub use track::{
+    expected, fins_acked, is_acked, is_believable, judge_rst, note, reach, window_end, Rst, Seen,
+};
 
 use crate::{net::rhashtable, splice::Splice, xlate::key::FlowKey};
 

@@ -3,7 +3,7 @@
 //! What a packet says about the life of its connection: acknowledgements, FIN, RST.
 
 use super::{
-    entry::{DRAINING, FIN_ACKED, FIN_SEEN},
+    entry::{DRAINING, FIN_ACKED, FIN_SEEN, SHARED},
     Flow, Terms,
 };
 use crate::xlate::{
@@ -40,6 +40,18 @@ const MAX_WINDOW: u32 = 65535 << 14;
 /// How far a stream may run over the edge of its window and be believed: receivers take a segment,
 /// GSO included, that starts within it, and a window that was rounded has no sharp edge.
 const OVERRUN: u32 = 1 << 20;
+
+/// The same of a flow that other hosts carry, too, and that may have gone on there.
+const OVERRUN_SHARED: u32 = MAX_WINDOW;
+
+#[inline]
+fn overrun(flow: &Flow) -> u32 {
+    if flow.has(SHARED) {
+        OVERRUN_SHARED
+    } else {
+        OVERRUN
+    }
+}
 
 /// The next number that the receiver of `flow` expects, as far as it said so, in numbers as they arrive.
 pub fn expected(terms: &Terms, reverse: &Flow, reverse_terms: &Terms) -> Seq {
@@ -80,7 +92,7 @@ pub fn reach(reverse: &Flow, reverse_terms: &Terms) -> Seq {
 #[inline]
 pub fn is_believable(seg: &Segment, reverse: &Flow, reverse_terms: &Terms) -> bool {
     !seg.seq_end()
-        .after(reach(reverse, reverse_terms).add(OVERRUN))
+        .after(reach(reverse, reverse_terms).add(overrun(reverse)))
 }
 
 /// Where the window ends that a segment opens, in the numbers of its acknowledgement.
@@ -96,6 +108,18 @@ pub fn is_acked(flow: &Flow, reverse: &Flow, reverse_terms: &Terms) -> bool {
         .ack_last()
         .add(reverse_terms.edit.ack_delta)
         .at_or_after(flow.seq_next())
+}
+
+/// Whether both FINs are acknowledged, after what another host has seen of either flow was merged.
+pub fn fins_acked(flow: &Flow, terms: &Terms, reverse: &Flow, reverse_terms: &Terms) -> bool {
+    let acked = |flow: &Flow, reverse: &Flow, reverse_terms: &Terms| {
+        if flow.has(FIN_SEEN) && is_acked(flow, reverse, reverse_terms) {
+            flow.mark(FIN_ACKED, 0);
+        }
+        flow.has(FIN_ACKED)
+    };
+    let there = acked(flow, reverse, reverse_terms);
+    acked(reverse, flow, terms) && there
 }
 
 /// Notes a packet of `flow` that is being carried; `tsval` is as it arrived.
@@ -118,7 +142,7 @@ pub fn note(
     }
     // All that a connection sends acknowledges something, and nothing that was never sent (RFC 5961,
     // section 5.2).
-    if !seg.flags.contains(Flags::ACK) || seg.ack.after(flow.edge().add(OVERRUN)) {
+    if !seg.flags.contains(Flags::ACK) || seg.ack.after(flow.edge().add(overrun(flow))) {
         return Seen::Open;
     }
     if is_believable(seg, reverse, reverse_terms) {

@@ -386,6 +386,9 @@ impl Splice {
                 marks: row.marks,
             });
         }
+        if self.wishes.replicated {
+            self.share();
+        }
         self.terms.populate([to_server.terms, to_client.terms]);
         self.freeze();
         first();

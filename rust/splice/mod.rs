@@ -17,6 +17,7 @@ mod arm;
 mod life;
 mod probe;
 mod settle;
+mod share;
 mod terms;
 
 pub use arm::{arm, restore, Refusal};
@@ -76,6 +77,8 @@ pub struct Wishes {
     pub return_on_fin: bool,
     /// The idle timeout cuts, and does not probe first.
     pub cut_when_idle: bool,
+    /// Other hosts carry packets of it, too.
+    pub replicated: bool,
 }
 
 impl Wishes {
@@ -113,6 +116,8 @@ pub struct Splice {
     wishes: Wishes,
     /// It was asked for its sockets.
     returning: AtomicFlag,
+    /// There is something to tell of.
+    changed: AtomicFlag,
     /// The [`Reason`] that a RST gave, which may have ended it.
     suspected: Atomic<u32>,
     /// Its ends were asked about that.
@@ -169,6 +174,7 @@ impl Splice {
                 buried: AtomicFlag::new(false),
                 wishes: *wishes,
                 returning: AtomicFlag::new(false),
+                changed: AtomicFlag::new(false),
                 suspected: Atomic::new(Reason::None as u32),
                 asked: AtomicFlag::new(false),
                 probes: Atomic::new(0),

@@ -51,7 +51,7 @@ impl Splice {
             if self.idle() < self.idle_timeout() {
                 return false;
             }
-            if self.wishes.cut_when_idle {
+            if self.wishes.cut_when_idle && !self.is_shared() {
                 return self.cut(Reason::Idle);
             }
             self.probed_at.store(flow::now(), Relaxed);
@@ -66,7 +66,8 @@ impl Splice {
                 return false;
             }
             if probes >= PROBES {
-                return self.cut(Reason::Idle);
+                // The answers may have gone another way.
+                return !self.is_shared() && self.cut(Reason::Idle);
             }
         }
         self.probes.store(probes + 1, Relaxed);

@@ -43,6 +43,7 @@ pub(crate) fn run(out: &Output) -> Result<(), Fail> {
 fn record(time: u64, event: &Event) -> Record<'_> {
     let (event, splice, node) = match event {
         Event::New(splice) => ("new", Some(splice), None),
+        Event::Change(splice) => ("change", Some(splice), None),
         Event::End(splice) => ("end", Some(splice), None),
         Event::NodeSet(node) => ("node-set", None, Some(node)),
         Event::NodeDel(node) => ("node-del", None, Some(node)),
@@ -63,6 +64,14 @@ fn line(event: &Event, signs: Signs) -> Option<String> {
         Event::New(splice) => {
             let path = format::path(splice, signs);
             format!("new {}  {path}", id(splice))
+        }
+        Event::Change(splice) => {
+            let state = splice.state.map_or("?".into(), |state| state.to_string());
+            format!(
+                "change {}  {}  {state}",
+                id(splice),
+                format::path(splice, signs)
+            )
         }
         Event::End(splice) => {
             let reason = splice

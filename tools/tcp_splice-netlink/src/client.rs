@@ -4,10 +4,11 @@
 
 use crate::error::Error;
 use crate::generated::{
-    DelMode, Flow, Node, NodeDelRequest, NodeGetDumpRequest, NodeGetRequest, NodeSetRequest,
-    Scheduler, Service, ServiceDelRequest, ServiceGetDumpRequest, ServiceGetRequest,
-    ServiceNewRequest, Splice, SpliceDelRequest, SpliceFlags, SpliceGetDumpRequest,
-    SpliceGetRequest, SpliceNewRequest, Stats, StatsGetRequest,
+    DelMode, EndReason, Flow, Node, NodeDelRequest, NodeGetDumpRequest, NodeGetRequest,
+    NodeSetRequest, Scheduler, Service, ServiceDelRequest, ServiceGetDumpRequest,
+    ServiceGetRequest, ServiceNewRequest, Splice, SpliceDelRequest, SpliceFlags,
+    SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest, SpliceSetRequest, Stats,
+    StatsGetRequest,
 };
 use crate::socket::{self, Exchange};
 use netlink_sys::Socket;
@@ -38,6 +39,10 @@ pub struct SpliceNew {
     pub flags: Option<SpliceFlags>,
 }
 
+/// What of its flags a splice has on another host, too.
+const KEPT_FLAGS: SpliceFlags =
+    SpliceFlags(SpliceFlags::CUT_WHEN_IDLE.0 | SpliceFlags::REPLICATED.0);
+
 impl From<Splice> for SpliceNew {
     /// The splice again, as another host or a later boot can make it: its numbers alone, without
     /// its identity and its history.
@@ -51,8 +56,8 @@ impl From<Splice> for SpliceNew {
             // Limits, and a return, are for sockets.
             flags: splice
                 .flags
-                .filter(|flags| flags.contains(SpliceFlags::CUT_WHEN_IDLE))
-                .map(|_| SpliceFlags::CUT_WHEN_IDLE),
+                .map(|flags| SpliceFlags(flags.0 & KEPT_FLAGS.0))
+                .filter(|flags| flags.0 != 0),
             ..SpliceNew::default()
         }
     }
@@ -136,6 +141,49 @@ impl Client {
             &SpliceDelRequest {
                 id: Some(id),
                 mode: Some(mode),
+                reason: None,
+            },
+        )
+    }
+
+    /// Ends a splice as it has ended on another host that carries packets of it, too: nobody is told.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none, or it has ended here, too; `EINVAL` for a reason that
+    /// is none.
+    pub fn splice_forget(&mut self, id: u64, reason: EndReason) -> Result<Splice, Error> {
+        self.exchange.call(
+            self.family,
+            &SpliceDelRequest {
+                id: Some(id),
+                mode: Some(DelMode::Forget),
+                reason: Some(reason),
+            },
+        )
+    }
+
+    /// Merges what another host has seen of a splice of which it carries packets, too, and with the flag
+    /// [`SpliceFlags::REPLICATED`] has what is seen here told from now on. Of the flows only what tells how far
+    /// they have come is looked at; it may be said in any order, and again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none; `EOPNOTSUPP` when its sockets are to return.
+    pub fn splice_set(
+        &mut self,
+        id: u64,
+        to_server: Option<&Flow>,
+        to_client: Option<&Flow>,
+        flags: Option<SpliceFlags>,
+    ) -> Result<Splice, Error> {
+        self.exchange.call(
+            self.family,
+            &SpliceSetRequest {
+                id: Some(id),
+                to_server,
+                to_client,
+                flags,
             },
         )
     }

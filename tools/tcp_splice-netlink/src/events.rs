@@ -5,8 +5,8 @@
 use crate::attr::Malformed;
 use crate::error::Error;
 use crate::generated::{
-    CMD_NODE_DEL_NTF, CMD_NODE_SET_NTF, CMD_SPLICE_END_NTF, CMD_SPLICE_NEW_NTF, MCGRP_EVENTS, Node,
-    Splice,
+    CMD_NODE_DEL_NTF, CMD_NODE_SET_NTF, CMD_SPLICE_CHANGE_NTF, CMD_SPLICE_END_NTF,
+    CMD_SPLICE_NEW_NTF, MCGRP_EVENTS, Node, Splice,
 };
 use crate::message::{Message, Messages};
 use crate::socket::{self, Exchange, Transport};
@@ -22,6 +22,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 pub enum Event {
     /// A splice was made.
     New(Splice),
+    /// A splice of which other hosts carry packets, too, has drained, or a FIN was seen or acknowledged here.
+    Change(Splice),
     /// A splice ended; its reason and its byte counts are final.
     End(Splice),
     /// A node was added to a service or changed.
@@ -132,6 +134,7 @@ fn decode_datagram(
 fn decode(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
     Ok(match message.cmd()? {
         CMD_SPLICE_NEW_NTF => Some(Event::New(Splice::decode(message.attrs())?)),
+        CMD_SPLICE_CHANGE_NTF => Some(Event::Change(Splice::decode(message.attrs())?)),
         CMD_SPLICE_END_NTF => Some(Event::End(Splice::decode(message.attrs())?)),
         CMD_NODE_SET_NTF => Some(Event::NodeSet(Node::decode(message.attrs())?)),
         CMD_NODE_DEL_NTF => Some(Event::NodeDel(Node::decode(message.attrs())?)),

@@ -15,6 +15,9 @@ pub mod netlink {
     /// Of a new splice.
     pub fn announce_new(_net: &Net, _splice: &Splice) {}
 
+    /// Of how far one has come.
+    pub fn announce_change(_net: &Net, _splice: &Splice) {}
+
     /// Of the end of one.
     pub fn announce_end(_net: &Net, _splice: &Splice) {}
 }

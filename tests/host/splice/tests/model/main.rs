@@ -7,6 +7,7 @@ mod found;
 #[path = "../../../tests/properties/model.rs"]
 #[allow(dead_code, reason = "shared with the tests of the edit")]
 mod packet;
+mod replicas;
 mod resets;
 mod returns;
 mod streams;

@@ -17,6 +17,7 @@ pub(crate) const NEVER_IDLE: Wishes = Wishes {
     limit_to_client: None,
     return_on_fin: false,
     cut_when_idle: false,
+    replicated: false,
 };
 
 /// Something that happens.

@@ -126,6 +126,20 @@ impl World {
         self.splice.as_ref().expect("it is spliced")
     }
 
+    /// The host that made the splice.
+    pub(crate) fn host(&self) -> (Arc<Ns>, Arc<Splice>) {
+        (self.ns.clone(), self.splice.clone().expect("it is spliced"))
+    }
+
+    /// Lets time pass for the ends alone.
+    pub(crate) fn pass(&mut self, ms: u32) {
+        self.now += ms;
+        time::set(self.now as usize);
+        for side in 0..2 {
+            self.ends[side].tick(self.now);
+        }
+    }
+
     /// Whether the sockets are the proxy's to use.
     pub(crate) fn copying(&self) -> bool {
         self.splice.is_none() || self.returned

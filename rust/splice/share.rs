@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A splice of which other hosts carry packets, too: the source's replicated splice.
+//!
+//! What never changes is the same on all of them. What changes only grows (how far the streams have come, which
+//! FINs were seen and acknowledged), so that hosts tell each other in any order, and twice: it is merged.
+
+use super::{Reason, Splice};
+use crate::{
+    flow::{self, Direction, Progress, SHARED},
+    netlink,
+};
+use kernel::sync::atomic::Relaxed;
+
+impl Splice {
+    /// Whether other hosts carry packets of it, too.
+    pub fn is_shared(&self) -> bool {
+        self.to_server.has(SHARED)
+    }
+
+    /// From now on they do. Any context.
+    pub fn share(&self) {
+        for flow in [&self.to_server, &self.to_client] {
+            flow.mark(SHARED, 0);
+        }
+    }
+
+    /// Merges what another host has seen, of either flow or both. May sleep.
+    pub fn merge(&self, to_server: Option<&Progress>, to_client: Option<&Progress>) {
+        let Some((terms, back)) = self.terms(Direction::ToServer) else {
+            return;
+        };
+        for (flow, seen) in [(&self.to_server, to_server), (&self.to_client, to_client)] {
+            if let Some(seen) = seen {
+                flow.merge(seen);
+            }
+        }
+        if flow::fins_acked(&self.to_server, terms, &self.to_client, back) {
+            self.end(Reason::Fin);
+        }
+    }
+
+    /// Tells who listens that it has drained, or of a FIN. Any context.
+    #[cold]
+    pub fn tell_change(&self) {
+        self.changed.store(true, Relaxed);
+        self.look_now();
+    }
+
+    /// Tells of changes since the last time. May sleep.
+    pub(super) fn announce_changes(&self) {
+        if self.changed.xchg(false, Relaxed) {
+            netlink::announce_change(self.ns.net, self);
+        }
+    }
+
+    /// It has ended on another host. `false` if it has here, or is not live yet. Process context.
+    pub fn forget(&self, reason: Reason) -> bool {
+        self.leave_elsewhere(reason)
+    }
+}
