@@ -251,3 +251,36 @@ proptest! {
         }
     }
 }
+
+/// One host carries everything for long, the others hear nothing; then others go on, each with one direction, and
+/// see nothing of the other one.
+#[test]
+fn a_host_that_has_seen_nothing_for_long_carries_on() {
+    let mut world = crate::streams::plain().world();
+    world.arm(NEVER_IDLE, [0, 0]);
+    world.quiesce();
+    let mut farm = Farm::new(world);
+    for hosts in [[0, 0], [1, 2], [2, 1]] {
+        for side in 0..2 {
+            let from = farm.world.ends[side].output.len();
+            farm.world.ends[side].write(&bytes(side, from, 50_000), farm.world.now);
+        }
+        for _ in 0..400 {
+            farm.send();
+            for link in 0..4 {
+                while !farm.links[link].is_empty() {
+                    farm.arrive(link, hosts[link % 2]);
+                }
+            }
+            for side in 0..2 {
+                farm.world.ends[side].read(usize::MAX, farm.world.now);
+            }
+        }
+        // It took no time: nothing had to be sent again.
+        for side in 0..2 {
+            let (end, far) = (&farm.world.ends[side], &farm.world.ends[1 - side]);
+            assert_eq!(end.input.len(), far.output.len(), "by way of {hosts:?}");
+        }
+    }
+    farm.world.check_streams();
+}
