@@ -261,6 +261,13 @@ impl Splice {
         netlink::announce_new(self.ns.net, self);
     }
 
+    /// Tells who listens how far it has come, if that has changed since the last time. May sleep.
+    fn announce_changes(&self) {
+        if self.changed.xchg(false, Relaxed) {
+            netlink::announce_change(self.ns.net, self);
+        }
+    }
+
     /// Looks after the splice when there is next something to look after.
     pub(super) fn watch(&self) {
         let holds_net = self.holds_net();

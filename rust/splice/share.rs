@@ -6,10 +6,7 @@
 //! FINs were seen and acknowledged), so that hosts tell each other in any order, and twice: it is merged.
 
 use super::{Reason, Splice};
-use crate::{
-    flow::{self, Direction, Progress, SHARED},
-    netlink,
-};
+use crate::flow::{self, Direction, Progress, SHARED};
 use kernel::sync::atomic::Relaxed;
 
 impl Splice {
@@ -45,13 +42,6 @@ impl Splice {
     pub fn tell_change(&self) {
         self.changed.store(true, Relaxed);
         self.look_now();
-    }
-
-    /// Tells of changes since the last time. May sleep.
-    pub(super) fn announce_changes(&self) {
-        if self.changed.xchg(false, Relaxed) {
-            netlink::announce_change(self.ns.net, self);
-        }
     }
 
     /// It has ended on another host. `false` if it has here, or is not live yet. Process context.
