@@ -23,6 +23,7 @@
 
 pub mod backend;
 pub mod body;
+pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod gateway;
