@@ -111,10 +111,8 @@ pub struct Beat {
     pub draining: bool,
     /// Rows that it holds.
     pub rows: u64,
-    /// Connections in user space.
-    pub connections: u32,
-    /// Thousandths of its processors' time that were used of late.
-    pub cpu: u16,
+    /// Its load average over a minute, in thousandths of its processors.
+    pub load: u16,
 }
 
 /// What became of a request to replicate a splice.
@@ -349,8 +347,9 @@ pub struct Node {
     table: Table<Held>,
     peers: BTreeMap<NodeId, Peer>,
     by_id: HashMap<u64, Key>,
-    /// Who waits for a splice that is not whole yet, by the kernel's name for it.
-    tickets: HashMap<u64, Vec<u64>>,
+    /// Who waits for a splice that is not whole yet, by the kernel's name for it; and which list of
+    /// the kernel's was asked for last when somebody asked first.
+    tickets: HashMap<u64, (u64, Vec<u64>)>,
     waiting_tickets: usize,
     out: Vec<Output>,
     outboxes: BTreeMap<NodeId, Outbox>,
@@ -500,9 +499,8 @@ impl Node {
     }
 
     /// Takes note of the load of this host.
-    pub fn load(&mut self, connections: u32, cpu: u16) {
-        self.beat.connections = connections;
-        self.beat.cpu = cpu;
+    pub fn load(&mut self, load: u16) {
+        self.beat.load = load;
     }
 
     /// Asks that this node gets no new connections, or that it gets them again.
@@ -969,6 +967,11 @@ impl Node {
                     self.install(&key);
                 }
                 Merged::Known { advanced, .. } => {
+                    let known = self.table.get(&key).map(|entry| entry.row.progress);
+                    if known != Some(progress) {
+                        let outbox = self.outboxes.entry(from).or_default();
+                        outbox.progress.push(key);
+                    }
                     let local = self.known_came(from, &key, &progress);
                     match local {
                         Some(Local::Installed(_)) => {
@@ -1172,7 +1175,7 @@ impl Node {
             }
             Merged::Known { .. } => {}
         }
-        let tickets = self.tickets.remove(&id).unwrap_or_default();
+        let (_, tickets) = self.tickets.remove(&id).unwrap_or_default();
         self.waiting_tickets = self.waiting_tickets.saturating_sub(tickets.len());
         let epoch = self.epoch;
         let Some(held) = self.table.held(&key) else {
@@ -1289,6 +1292,13 @@ impl Node {
     /// All that the kernel has. What it does not have any more, and did not tell of, is forgotten
     /// and not ended: the module may have been loaded anew, and then peers bring it back.
     fn all_seen(&mut self, epoch: u64, there: &HashSet<u64>) {
+        let unknown = |(id, (asked, _)): (&u64, &(u64, _))| {
+            (*asked < epoch && !there.contains(id)).then_some(*id)
+        };
+        let unknown: Vec<u64> = self.tickets.iter().filter_map(unknown).collect();
+        for id in unknown {
+            self.answer_tickets(id, &Outcome::Ended);
+        }
         let gone: Vec<(u64, Key)> = self
             .by_id
             .iter()
@@ -1434,11 +1444,12 @@ impl Node {
         }
         // The kernel tells when it has drained; if that is not heard, the next list does.
         self.waiting_tickets += 1;
-        self.tickets.entry(id).or_default().push(ticket);
+        let asked = self.tickets.entry(id).or_insert((self.epoch, Vec::new()));
+        asked.1.push(ticket);
     }
 
     fn answer_tickets(&mut self, id: u64, outcome: &Outcome) {
-        let tickets = self.tickets.remove(&id).unwrap_or_default();
+        let (_, tickets) = self.tickets.remove(&id).unwrap_or_default();
         self.waiting_tickets = self.waiting_tickets.saturating_sub(tickets.len());
         for ticket in tickets {
             self.out.push(Output::Answer(ticket, outcome.clone()));

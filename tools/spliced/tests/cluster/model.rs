@@ -392,6 +392,12 @@ fn a_splice_that_ends_before_it_is_whole() {
     world.kernel(1).end(id, RESET);
     world.run(ms(20));
     assert_eq!(world.answer(1, 7), Some(&Outcome::Ended));
+    // One that nobody ever hears of.
+    world.replicate(1, 999, 8);
+    world.run(ms(50));
+    assert_eq!(world.answer(1, 8), None);
+    world.run(ms(2500));
+    assert_eq!(world.answer(1, 8), Some(&Outcome::Ended));
 }
 
 #[test]
