@@ -73,6 +73,9 @@ pub(crate) enum Verb {
         file: Option<PathBuf>,
     },
 
+    /// Show the cluster that this host's spliced is part of, or take this node out of it for a while.
+    Cluster(Cluster),
+
     /// Print a completion script.
     #[command(hide = true)]
     Completions {
@@ -136,6 +139,33 @@ pub(crate) struct New {
     pub(crate) cut_when_idle: bool,
 }
 
+/// What to ask spliced about its cluster.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    pub(crate) verb: ClusterVerb,
+
+    /// Where spliced answers; cluster.control of its configuration.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/run/spliced/control"
+    )]
+    pub(crate) control: PathBuf,
+}
+
+/// What to do about the cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterVerb {
+    /// List the nodes, as this one sees them.
+    Nodes,
+    /// Ask all nodes to send no new connections to this one.
+    Drain,
+    /// Ask them to send new connections again.
+    Undrain,
+}
+
 /// Which splices end, and how.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Del {
@@ -187,6 +217,8 @@ mod tests {
             "splicectl del 1 2",
             "splicectl del --reset 1",
             "splicectl del 1 --return",
+            "splicectl cluster nodes -j",
+            "splicectl cluster drain --control /tmp/x",
         ] {
             assert_eq!(kind(line), None, "{line}");
         }

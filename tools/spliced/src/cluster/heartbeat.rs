@@ -122,7 +122,10 @@ impl Opener {
             .ok()?;
         let beat: Beat = postcard::from_bytes(plain).ok()?;
         self.last = number;
-        Some(Beat { incarnation, ..beat })
+        Some(Beat {
+            incarnation,
+            ..beat
+        })
     }
 }
 

@@ -297,7 +297,11 @@ mod tests {
         assert_eq!(allowance.spend(100_000), Duration::ZERO);
         assert_eq!(allowance.spend(2_000), Duration::from_millis(10));
         sleep(Duration::from_secs(60)).await;
-        assert_eq!(allowance.spend(200_000), Duration::ZERO, "not more is saved");
+        assert_eq!(
+            allowance.spend(200_000),
+            Duration::ZERO,
+            "not more is saved"
+        );
         assert!(!allowance.spend(1).is_zero());
     }
 
@@ -312,7 +316,10 @@ mod tests {
         let (out, kept) = outgoing();
         let large = Message::Digest(vec![u64::MAX; super::super::table::BUCKETS]);
         let sent = (0..MAX_FRAMES).filter(|_| out.send(&large)).count();
-        assert!(sent * large.frame().len() <= MAX_WAITING + MAX_FRAME, "{sent}");
+        assert!(
+            sent * large.frame().len() <= MAX_WAITING + MAX_FRAME,
+            "{sent}"
+        );
         assert!(sent > 100);
         drop(kept);
     }

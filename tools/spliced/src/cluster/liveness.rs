@@ -93,9 +93,7 @@ impl Liveness {
             .count();
         let hold = match recent.checked_sub(FLAPS + 1) {
             None => Duration::ZERO,
-            Some(more) => HOLD
-                .saturating_mul(1 << more.min(6))
-                .min(MAX_HOLD),
+            Some(more) => HOLD.saturating_mul(1 << more.min(6)).min(MAX_HOLD),
         };
         Some(since.saturating_add(hold))
     }

@@ -273,7 +273,10 @@ mod tests {
             let body = body(&message);
             // Of the long ones not every place.
             for end in (0..body.len()).filter(|end| *end < 600 || end % 97 == 0) {
-                assert!(Message::decode(&body[..end]).is_err(), "{end} of {message:?}");
+                assert!(
+                    Message::decode(&body[..end]).is_err(),
+                    "{end} of {message:?}"
+                );
             }
         }
     }

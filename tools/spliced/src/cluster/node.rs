@@ -464,7 +464,9 @@ impl Node {
     /// Peers that hold the table, if this node does.
     fn holders(&self) -> impl Iterator<Item = (&NodeId, &Peer)> {
         let here = self.holds_table();
-        self.peers.iter().filter(move |(_, p)| here && p.roles.proxy)
+        self.peers
+            .iter()
+            .filter(move |(_, p)| here && p.roles.proxy)
     }
 
     /// What is to be done, in order.
@@ -925,7 +927,14 @@ impl Node {
         }
     }
 
-    fn rows_came(&mut self, from: NodeId, generation: u64, batch: u64, rows: Vec<Row>, now: Duration) {
+    fn rows_came(
+        &mut self,
+        from: NodeId,
+        generation: u64,
+        batch: u64,
+        rows: Vec<Row>,
+        now: Duration,
+    ) {
         let unacked = Unacked {
             // One for this loop, so that it is not over before it.
             left: rows.len() + 1,
@@ -1470,7 +1479,12 @@ impl Node {
         };
         let mut peers = self.candidates();
         peers.sort_by_key(|id| std::cmp::Reverse(key.weight(*id)));
-        let have = entry.held.holders.iter().filter(|id| self.alive(id)).count();
+        let have = entry
+            .held
+            .holders
+            .iter()
+            .filter(|id| self.alive(id))
+            .count();
         let want = self.wanted();
         let was = entry.held.stage;
         if have >= want {

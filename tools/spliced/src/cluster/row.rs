@@ -64,9 +64,11 @@ impl Key {
     /// A cheap hash (64-bit FNV-1a) that is the same on every host. Whoever wants to can find keys
     /// with the same one, and gains nothing by it.
     pub fn spread(&self) -> u64 {
-        self.bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-        })
+        self.bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+            })
     }
 
     /// The weight of a node for this key: the highest are its replicas (Thaler and Ravishankar
@@ -137,7 +139,7 @@ pub fn join(a: &Both, b: &Both) -> Both {
 /// Which FINs were seen and acknowledged, as four bits.
 pub fn fins(both: &Both) -> u8 {
     both.iter().fold(0, |bits, direction| {
-        bits << 2 | u8::from(direction.fin_seen) << 1 | u8::from(direction.fin_acked)
+        (bits << 2) | (u8::from(direction.fin_seen) << 1) | u8::from(direction.fin_acked)
     })
 }
 
@@ -238,7 +240,7 @@ pub(crate) mod tests {
             seq_next,
             ..Progress::default()
         };
-        let origin = u32::from(n) * 1_000_003;
+        let origin = u32::from(n).wrapping_mul(1_000_003);
         Row {
             ends: [
                 address(1, 1024 + n),
@@ -267,16 +269,16 @@ pub(crate) mod tests {
             any::<bool>(),
             any::<bool>(),
         )
-            .prop_map(|(seq_next, ack_last, window_edge, tsval_last, fin_seen, fin_acked)| {
-                Progress {
+            .prop_map(
+                |(seq_next, ack_last, window_edge, tsval_last, fin_seen, fin_acked)| Progress {
                     seq_next,
                     ack_last,
                     window_edge,
                     tsval_last,
                     fin_seen,
                     fin_acked,
-                }
-            })
+                },
+            )
     }
 
     proptest! {
@@ -313,7 +315,9 @@ pub(crate) mod tests {
         };
         assert_eq!(
             key.bytes(),
-            [192, 0, 2, 1, 4, 4, 192, 0, 2, 2, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2]
+            [
+                192, 0, 2, 1, 4, 4, 192, 0, 2, 2, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2
+            ]
         );
         assert_eq!(key.hash(&[]), 0x52bf_592c_6d13_fe16);
         assert_eq!(key.spread(), 0x0a29_0c89_ed7f_b2a1);

@@ -57,7 +57,7 @@ pub struct Member {
 }
 
 /// How a node takes part.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Which node this is.
     pub me: NodeId,
@@ -160,6 +160,7 @@ enum FromKernel {
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     short: Arc<Mutex<Option<String>>>,
+    runtime: tokio::runtime::Handle,
 }
 
 impl std::fmt::Debug for Handle {
@@ -182,12 +183,20 @@ impl Handle {
         }
     }
 
-    /// Asks the same from outside of any event loop, and does not wait: whoever wants to know
-    /// receives the answer. `None` when too many have asked.
-    pub fn ask(&self, id: u64) -> Option<oneshot::Receiver<Outcome>> {
+    /// Asks the same from outside of any event loop, and does not wait: `told` is called in another
+    /// thread, at once if too many have asked.
+    pub fn ask(&self, id: u64, told: impl FnOnce(Outcome) + Send + 'static) {
         let (answer, answered) = oneshot::channel();
         let request = Request::Replicate(id, answer);
-        self.requests.try_send(request).ok().map(|()| answered)
+        if self.requests.try_send(request).is_err() {
+            told(Outcome::Refused(
+                "too many splices wait to be replicated".into(),
+            ));
+            return;
+        }
+        self.runtime.spawn(async move {
+            told(answered.await.unwrap_or_else(|_| stopped()));
+        });
     }
 
     /// Why no splice must be made now, if so.
@@ -373,6 +382,7 @@ impl Cluster {
         let handle = Handle {
             requests,
             short: Arc::default(),
+            runtime: runtime.handle().clone(),
         };
         let stop = Arc::new(AtomicBool::new(false));
         let inner = Arc::new(Inner {
@@ -524,7 +534,9 @@ fn ask_kernel(
             }
         }
         let unreachable = || {
-            let (_, why) = failed.clone().unwrap_or((std::time::Instant::now(), String::new()));
+            let (_, why) = failed
+                .clone()
+                .unwrap_or((std::time::Instant::now(), String::new()));
             KernelError(format!("the kernel cannot be reached: {why}"))
         };
         let told = |done: Done| answers.blocking_send(FromKernel::Done(done)).is_ok();
@@ -616,14 +628,13 @@ fn hear_kernel(open: &OpenKernel, to: &mpsc::Sender<FromKernel>, stop: &AtomicBo
 }
 
 /// Tells whoever chooses nodes for packets, again and again until it is taken.
-fn tell_dispatch(
-    mut dispatch: Box<dyn Dispatch>,
-    told: &blocking::Receiver<(NodeId, NodeState)>,
-) {
+fn tell_dispatch(mut dispatch: Box<dyn Dispatch>, told: &blocking::Receiver<(NodeId, NodeState)>) {
     let mut untold: BTreeMap<NodeId, NodeState> = BTreeMap::new();
     loop {
         let next = match untold.is_empty() {
-            true => told.recv().map_err(|_| blocking::RecvTimeoutError::Disconnected),
+            true => told
+                .recv()
+                .map_err(|_| blocking::RecvTimeoutError::Disconnected),
             false => told.recv_timeout(REOPEN),
         };
         match next {
@@ -674,7 +685,10 @@ async fn beat(udp: Arc<UdpSocket>, inner: Arc<Inner>) {
     let every = settings.heartbeat - settings.heartbeat / 16;
     let mut due = interval(every.max(Duration::from_millis(1)));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let others = settings.members.iter().filter(|(id, _)| **id != settings.me);
+    let others = settings
+        .members
+        .iter()
+        .filter(|(id, _)| **id != settings.me);
     let to: Vec<SocketAddr> = match settings.multicast {
         Some(group) => vec![group],
         None => others.flat_map(|(_, m)| m.addresses.clone()).collect(),
@@ -715,7 +729,11 @@ async fn accept(tcp: TcpListener, inner: Arc<Inner>) {
             continue;
         };
         let settings = &inner.settings;
-        if !settings.members.keys().any(|id| settings.is_at(*id, from.ip())) {
+        if !settings
+            .members
+            .keys()
+            .any(|id| settings.is_at(*id, from.ip()))
+        {
             tracing::warn!(%from, "a connection from an address that no node has; closed");
             continue;
         }
@@ -736,7 +754,9 @@ async fn accept(tcp: TcpListener, inner: Arc<Inner>) {
                     // The connection goes on by itself, and does not count any more.
                     let _ = carry(met, inner.clone()).await;
                 }
-                Err(error) => tracing::warn!(%from, %error, "a connection that is no node's; closed"),
+                Err(error) => {
+                    tracing::warn!(%from, %error, "a connection that is no node's; closed")
+                }
             }
         }));
     }
@@ -884,13 +904,13 @@ impl Work {
                     self.measure(now);
                     self.node.tick(now);
                 }
-                Some(answer) = from.from_kernel.recv() => self.from_kernel(answer),
+                Some(answer) = from.from_kernel.recv() => self.answered(answer),
                 request = from.requested.recv() => match request {
                     Some(request) => self.request(request),
                     // Nobody can ask any more: the process ends.
                     None => return,
                 },
-                Some(input) = from.from_links.recv(), if has_room => self.from_link(input),
+                Some(input) = from.from_links.recv(), if has_room => self.carried(input),
             }
         }
     }
@@ -903,11 +923,11 @@ impl Work {
         let minute = rustix::system::sysinfo().loads[0];
         let cores = thread::available_parallelism().map_or(1, usize::from) as u64;
         // Fixed point, 16 bits.
-        let load = u64::from(minute).saturating_mul(1000) / 65_536 / cores;
+        let load = minute.saturating_mul(1000) / 65_536 / cores;
         self.node.load(u16::try_from(load).unwrap_or(u16::MAX));
     }
 
-    fn from_kernel(&mut self, answer: FromKernel) {
+    fn answered(&mut self, answer: FromKernel) {
         let now = self.inner.now();
         match answer {
             FromKernel::Done(done) => self.node.done(done, now),
@@ -934,7 +954,7 @@ impl Work {
         }
     }
 
-    fn from_link(&mut self, input: FromLink) {
+    fn carried(&mut self, input: FromLink) {
         let now = self.inner.now();
         match input {
             FromLink::Met(hello, outgoing, task, generation) => {
@@ -1021,12 +1041,19 @@ impl Work {
         match event {
             Event::Node(id, was, is) => tracing::info!(node = id.0, %was, %is, "a node changed"),
             Event::Lost(id, silent) => {
-                tracing::warn!(node = id.0, silent_ms = silent.as_millis(), "a node is lost");
+                tracing::warn!(
+                    node = id.0,
+                    silent_ms = silent.as_millis(),
+                    "a node is lost"
+                );
             }
             Event::Ready(rows) => tracing::info!(rows, "this node has the whole table"),
             Event::ReadyWithout(nodes) => {
                 let nodes: Vec<_> = nodes.iter().map(|node| node.0).collect();
-                tracing::warn!(?nodes, "this node takes packets without the tables of these");
+                tracing::warn!(
+                    ?nodes,
+                    "this node takes packets without the tables of these"
+                );
             }
             _ if !self.quiet.may_say(self.inner.now()) => {}
             Event::Short { key, have, want } => tracing::warn!(

@@ -276,17 +276,11 @@ mod tests {
         let mut table = table();
         assert!(matches!(table.merge(row(1), NOW), Merged::New(None)));
         assert_eq!(table.end(&row(1).key(), Reason(1), NOW), (true, Some(())));
-        assert!(matches!(
-            table.merge(row(1), NOW),
-            Merged::Ended(Reason(1))
-        ));
+        assert!(matches!(table.merge(row(1), NOW), Merged::Ended(Reason(1))));
         assert_eq!(table.len(), 0);
         // Of one that was never seen, too.
         assert_eq!(table.end(&row(2).key(), Reason(3), NOW), (true, None));
-        assert!(matches!(
-            table.merge(row(2), NOW),
-            Merged::Ended(Reason(3))
-        ));
+        assert!(matches!(table.merge(row(2), NOW), Merged::Ended(Reason(3))));
     }
 
     #[test]
@@ -305,7 +299,12 @@ mod tests {
         assert_eq!(a.digest(), b.digest(), "bytes are not in it");
         further.progress[0].fin_seen = true;
         b.merge(further.clone(), NOW);
-        let differ = a.digest().iter().zip(b.digest()).filter(|(a, b)| **a != *b).count();
+        let differ = a
+            .digest()
+            .iter()
+            .zip(b.digest())
+            .filter(|(a, b)| **a != *b)
+            .count();
         assert_eq!(differ, 1);
         a.merge(further, NOW);
         assert_eq!(a.digest(), b.digest());

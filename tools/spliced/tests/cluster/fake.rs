@@ -17,7 +17,7 @@ pub(crate) const RESET: Reason = Reason(2);
 /// The splice number `n`.
 pub(crate) fn row(n: u16) -> Row {
     let address = |last: u8, port: u16| SocketAddr::from(([192, 0, 2, last], port));
-    let origin = u32::from(n) * 1_000_003;
+    let origin = u32::from(n).wrapping_mul(1_000_003);
     let edit = |seq_origin: u32| Edit {
         seq_delta: 77,
         seq_origin,
@@ -166,7 +166,12 @@ impl State {
         Ok(id)
     }
 
-    pub(crate) fn advance(&mut self, id: u64, progress: &Both, replicated: bool) -> Result<(), String> {
+    pub(crate) fn advance(
+        &mut self,
+        id: u64,
+        progress: &Both,
+        replicated: bool,
+    ) -> Result<(), String> {
         self.advances += 1;
         let live = self.live.get_mut(&id).ok_or("no such splice")?;
         let before = live.row.progress;
