@@ -16,7 +16,8 @@
 //!    [`kernel`], and [`returns`] hears of its end; or [`gateway`] copies in user space.
 //! 5. [`log`] writes one line.
 //!
-//! [`server`] starts and stops the loops, and [`config`] reads the file that says all this.
+//! [`server`] starts and stops the loops, and [`config`] reads the file that says all this. In a
+//! [`cluster`], other hosts can carry its splices.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -94,6 +94,18 @@ fn is_proved(stream: &TlsStream<TcpStream>, node: NodeId) -> bool {
         .is_some_and(|certificate| keys::is_of(certificate, node))
 }
 
+/// A connection from the address that this node listens on, which is the one that its peers know.
+async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if !from.is_unspecified() && from.is_ipv4() == to.is_ipv4() {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    socket.connect(to).await
+}
+
 /// Connects to a node, and does not trust whoever answers.
 ///
 /// # Errors
@@ -101,13 +113,14 @@ fn is_proved(stream: &TlsStream<TcpStream>, node: NodeId) -> bool {
 /// When nobody answers in time, or somebody else does.
 pub async fn dial(
     tls: &Tls,
+    from: IpAddr,
     address: SocketAddr,
     peer: NodeId,
     hello: Hello,
 ) -> Result<Met, LinkError> {
     let me = hello.node;
     let work = async {
-        let tcp = TcpStream::connect(address).await?;
+        let tcp = connect(from, address).await?;
         tcp.set_nodelay(true)?;
         let Some(name) = keys::server_name(peer) else {
             return Err(LinkError::Stranger("no such name".into()));

@@ -1159,7 +1159,11 @@ impl Node {
 
     fn whole(&mut self, id: u64, mut row: Row, now: Duration) {
         let key = row.key();
-        row.owner = self.terms.me;
+        // The kernel does not know; what is known already stays.
+        row.owner = match self.table.get(&key) {
+            Some(entry) => entry.row.owner,
+            None => self.terms.me,
+        };
         let progress = row.progress;
         let mut is_new = false;
         match self.table.merge(row, now) {

@@ -279,11 +279,18 @@ struct Inner {
     start: Instant,
     links: mpsc::Sender<FromLink>,
     ops: AtomicUsize,
+    /// Of strangers.
+    quiet: Mutex<Quiet>,
 }
 
 impl Inner {
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn may_say(&self) -> bool {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.may_say(self.now())
     }
 
     fn hello(&self, to: NodeId) -> Hello {
@@ -399,6 +406,7 @@ impl Cluster {
             start: runtime.block_on(async { Instant::now() }),
             links,
             ops: AtomicUsize::new(0),
+            quiet: Mutex::default(),
             settings,
         });
 
@@ -734,7 +742,9 @@ async fn accept(tcp: TcpListener, inner: Arc<Inner>) {
             .keys()
             .any(|id| settings.is_at(*id, from.ip()))
         {
-            tracing::warn!(%from, "a connection from an address that no node has; closed");
+            if inner.may_say() {
+                tracing::warn!(%from, "a connection from an address that no node has; closed");
+            }
             continue;
         }
         while oldest.len() >= MAX_UNPROVED {
@@ -755,7 +765,9 @@ async fn accept(tcp: TcpListener, inner: Arc<Inner>) {
                     let _ = carry(met, inner.clone()).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%from, %error, "a connection that is no node's; closed")
+                    if inner.may_say() {
+                        tracing::warn!(%from, %error, "a connection that is no node's; closed");
+                    }
                 }
             }
         }));
@@ -766,7 +778,8 @@ async fn keep_dialing(peer: NodeId, address: SocketAddr, inner: Arc<Inner>) {
     let mut pause = REDIAL.0;
     let mut said = String::new();
     loop {
-        match link::dial(&inner.tls, address, peer, inner.hello(peer)).await {
+        let from = inner.settings.listen.ip();
+        match link::dial(&inner.tls, from, address, peer, inner.hello(peer)).await {
             Ok(met) => {
                 said.clear();
                 pause = REDIAL.0;
