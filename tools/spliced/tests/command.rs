@@ -379,7 +379,7 @@ fn the_cluster_example_is_good() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
-        said.contains("cluster.keys: ") && said.contains("node-1.crt"),
+        said.contains("cluster.keys: ") && said.contains("ca.crt"),
         "{said}"
     );
 }
