@@ -428,12 +428,13 @@ impl Cluster {
             let tcp = TcpListener::from_std(sockets.tcp).map_err(ClusterError::Thread)?;
             let udp = UdpSocket::from_std(sockets.udp).map_err(ClusterError::Thread)?;
             if let Some(group) = inner.settings.multicast {
-                join_group(&udp, group, inner.settings.listen).map_err(|error| {
+                let heard = join_group(&udp, group, inner.settings.listen).map_err(|error| {
                     ClusterError::Listen {
                         address: group,
                         error,
                     }
                 })?;
+                tokio::spawn(hear(Arc::new(heard), inner.clone(), beats.clone()));
             }
             let udp = Arc::new(udp);
             tokio::spawn(accept(tcp, inner.clone()));
@@ -499,19 +500,23 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Cluster
         .map_err(ClusterError::Thread)
 }
 
-fn join_group(udp: &UdpSocket, group: SocketAddr, here: SocketAddr) -> io::Result<()> {
+/// A socket that hears a group, on the interface that has the address of this node. The one that is
+/// bound to that address does not.
+fn join_group(udp: &UdpSocket, group: SocketAddr, here: SocketAddr) -> io::Result<UdpSocket> {
+    use socket2::{Domain, SockRef, Socket, Type};
+    let heard = Socket::new(Domain::for_address(group), Type::DGRAM, None)?;
+    heard.set_reuse_address(true)?;
+    heard.bind(&group.into())?;
     match (group.ip(), here.ip()) {
         (IpAddr::V4(group), IpAddr::V4(here)) => {
-            udp.set_multicast_loop_v4(false)?;
-            socket2::SockRef::from(udp).set_multicast_if_v4(&here)?;
-            udp.join_multicast_v4(group, here)
+            SockRef::from(udp).set_multicast_if_v4(&here)?;
+            heard.join_multicast_v4(&group, &here)?;
         }
-        (IpAddr::V6(group), _) => {
-            udp.set_multicast_loop_v6(false)?;
-            udp.join_multicast_v6(&group, 0)
-        }
-        _ => Err(io::Error::other("the group is of another family")),
+        (IpAddr::V6(group), IpAddr::V6(_)) => heard.join_multicast_v6(&group, 0)?,
+        _ => return Err(io::Error::other("the group is of another family")),
     }
+    heard.set_nonblocking(true)?;
+    UdpSocket::from_std(heard.into())
 }
 
 // Threads.

@@ -564,6 +564,37 @@ fn slow_and_broken_connections_lose_nothing() {
 }
 
 #[test]
+fn heartbeats_go_to_a_group() {
+    let mut farm = Farm::new(2, direct);
+    // The same port on two addresses of the loopback interface.
+    let port = farm.addresses[0].port();
+    let group = SocketAddr::from(([239, 255, 77, 77], port));
+    let addresses = [1, 2].map(|last| SocketAddr::from(([127, 0, 0, last], port)));
+    for id in [1, 2] {
+        let node = farm.node(id);
+        node.kill();
+        node.states.lock().unwrap().clear();
+        node.settings.listen = addresses[id - 1];
+        node.settings.multicast = Some(group);
+        for (member, address) in node.settings.members.values_mut().zip(addresses) {
+            member.addresses = vec![address];
+        }
+    }
+    for id in [1, 2] {
+        farm.node(id).start(None);
+    }
+    farm.all_up();
+    assert_eq!(farm.node(1).replicate(1), Outcome::Committed(1));
+    let died = farm.node(2).kill();
+    let seen = wait("the loss", || {
+        farm.nodes[0]
+            .state(2)
+            .filter(|(_, s)| *s == NodeState::Down)
+    });
+    assert!(seen.0.saturating_duration_since(died) <= ms(300) + MARGIN);
+}
+
+#[test]
 fn replayed_heartbeats_keep_nobody_alive() {
     let (mut farm, relays) = relayed(2);
     let relay = relays.lock().unwrap()[&(2, 1)].clone();
