@@ -691,6 +691,8 @@ fn two_halves_never_leave_a_balancer_without_a_proxy() {
         (NodeState::Up, NodeState::Up)
     );
     world.cut.clear();
+    // Both have to fetch the other's table first, and that takes a while.
+    world.delay = ms(200);
     for _ in 0..300 {
         world.step();
         let up = [1, 2].map(|of| world.state(3, of) == NodeState::Up);
