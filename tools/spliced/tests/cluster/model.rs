@@ -680,6 +680,28 @@ fn a_partition_heals() {
 }
 
 #[test]
+fn two_that_lost_only_each_other_do_not_count_before_they_are_in_step() {
+    let mut world = World::three();
+    world.cut.insert((n(1), n(3)));
+    world.run(ms(2000));
+    assert_eq!(world.state(1, 3), NodeState::Down);
+    assert_eq!(world.state(2, 3), NodeState::Up);
+    let key = world.make(3, 1);
+    world.run(ms(500));
+    assert!(world.kernel(2).id_of(&key).is_some());
+    assert!(world.kernel(1).id_of(&key).is_none());
+    world.cut.clear();
+    world.delay = ms(200);
+    let mut joined = false;
+    while world.state(1, 3) != NodeState::Up {
+        world.step();
+        joined |= world.state(1, 3) == NodeState::Joining;
+        assert!(world.now < Duration::from_secs(60));
+    }
+    assert!(joined && world.kernel(1).id_of(&key).is_some());
+}
+
+#[test]
 fn two_halves_never_leave_a_balancer_without_a_proxy() {
     let mut world = World::new(&[PROXY, PROXY, BALANCER], Replicas::All, WhenShort::Warn);
     world.run(ms(2000));
