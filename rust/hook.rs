@@ -2,14 +2,16 @@
 
 //! The packet path: parse, look up, edit, send on.
 //!
-//! [`pre_routing`] sees every received packet of a namespace that has splices, before connection
+//! [`received`] sees every received packet of a namespace that has splices or services, before connection
 //! tracking does. A packet of a flow leaves from here, by the route to its new destination; the local
-//! stack, its filters and its connection tracking do not see it. [`local_out`] watches what the
+//! stack, its filters and its connection tracking do not see it. One of a service that has no flow is
+//! for [`crate::dispatch`]. [`local_out`] watches what the
 //! dormant local sockets of a splice still say.
 //!
 //! The packet is rewritten in [`crate::xlate::edit`].
 
 use crate::{
+    dispatch::{self, Way},
     flow::{self, Direction, Rst, Seen, DRAINING, ECHOING, FLOORED, FROZEN, KEPT, LIMITED},
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
@@ -39,7 +41,7 @@ impl Filter for Ns {
             return Verdict::Accept(packet);
         }
         match state.hook {
-            Hook::PreRouting => pre_routing(self, packet, state, guard),
+            Hook::PreRouting => received(self, packet, state.family, Way::Bare, guard),
             Hook::LocalOut => local_out(self, packet, state, guard),
         }
     }
@@ -81,17 +83,23 @@ fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
     tcp::parse_tcp(bytes, ip, len).ok()
 }
 
-/// A packet that came in.
+/// A packet that came in, by itself or in a tunnel of a service.
 #[inline]
-fn pre_routing(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) -> Verdict {
-    let Some(ip) = parse_ip(&mut packet, state.family) else {
+pub fn received(
+    ns: &Ns,
+    mut packet: Packet,
+    family: Family,
+    way: Way,
+    guard: &rcu::Guard,
+) -> Verdict {
+    let Some(ip) = parse_ip(&mut packet, family) else {
         return Verdict::Accept(packet);
     };
     let Some(key) = parse_key(&mut packet, &ip) else {
-        return icmp_error(ns, packet, &ip, guard);
+        return icmp_error(ns, packet, &ip, way, guard);
     };
     let Some((splice, flow)) = ns.flows.lookup(&key, guard) else {
-        return Verdict::Accept(packet);
+        return dispatch::without_flow(ns, packet, &key, &ip, way, guard);
     };
     let direction = flow.direction();
     match splice.phase() {
@@ -113,17 +121,17 @@ fn pre_routing(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard
 /// What came in and is no TCP: an ICMP error about a packet that left here translated goes to who
 /// sent it, about the packet as that was; everything else passes.
 #[cold]
-fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) -> Verdict {
+fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, way: Way, guard: &rcu::Guard) -> Verdict {
     if !icmp::is_icmp(ip) {
-        return Verdict::Accept(packet);
+        return dispatch::other(ns, packet, ip, way, guard);
     }
     let len = packet.size().min(MAX_HEADERS);
     let Some(Ok(Some(quote))) = packet.pull(len).map(|bytes| icmp::parse_quote(bytes, ip)) else {
-        return Verdict::Accept(packet);
+        return dispatch::other(ns, packet, ip, way, guard);
     };
     // It goes the way of what answers the quoted packet.
     let Some((splice, flow)) = ns.flows.lookup(&quote.key.reverse(), guard) else {
-        return Verdict::Accept(packet);
+        return dispatch::error_without_flow(ns, packet, &quote, way, guard);
     };
     let Some((terms, _)) = splice.terms(flow.direction()) else {
         return Verdict::Accept(packet);
@@ -191,7 +199,8 @@ fn late(
     Verdict::Stolen
 }
 
-fn drop_packet(ns: &Ns, packet: Packet, why: Stat) -> Verdict {
+/// Drops a packet, and counts why.
+pub fn drop_packet(ns: &Ns, packet: Packet, why: Stat) -> Verdict {
     ns.count(why);
     drop(packet);
     Verdict::Stolen

@@ -11,19 +11,26 @@ use crate::{
         socket::TcpSocket,
     },
     netlink_gen::{
-        self as gen, splice_attr, DelMode, EndReason, FlowAttrs, FlowPut, Handler, SpliceAttrs,
+        self as gen, node_attr, service_attr, splice_attr, DelMode, EndReason, FlowAttrs, FlowPut,
+        Handler, NodeAttrs, NodeOutput, NodePut, NodeState, ServiceAttrs, ServicePut, SpliceAttrs,
         SplicePut, SpliceState, StatsPut,
     },
     pernet::Ns,
+    service::{Change, Key, Output, Refusal as Unchanged, Scheduler, Service},
     splice::{self, NoReturn, Phase, Reason, Refusal, Row, Splice, Wishes},
     stats::Stat,
-    xlate::{edit::Edit, key::FlowKey, seq::Seq},
+    xlate::{
+        choose::State,
+        edit::Edit,
+        key::{Family as IpFamily, FlowKey},
+        seq::Seq,
+    },
 };
 use kernel::{module::this_module, pr_warn_once, prelude::*, sync::Arc};
 
 struct Handlers;
 
-static OPS: [Op; 5] = gen::ops::<Handlers>();
+static OPS: [Op; 13] = gen::ops::<Handlers>();
 static GROUPS: [Group; gen::MCGRPS.len()] = [Group::new(gen::MCGRPS[gen::MCGRP_EVENTS as usize])];
 static FAMILY: Family = Family::new(
     this_module::<crate::LocalModule>(),
@@ -91,6 +98,247 @@ impl Handler for Handlers {
         let ns = Ns::of(req.net())?;
         req.reply(|put| put_stats(put, &ns))
     }
+
+    fn service_new(req: &Request<'_>, attrs: ServiceAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let key = service_key(req, attrs.address(), attrs.port())?;
+        let Some(scheduler) = attrs.scheduler() else {
+            return Err(req.refuse_missing(
+                service_attr::SCHEDULER,
+                fmt!("say how to choose a node: scheduler is missing"),
+            ));
+        };
+        let scheduler = match scheduler {
+            gen::Scheduler::Rr => Scheduler::Rr,
+            gen::Scheduler::Weighted => Scheduler::Weighted,
+            gen::Scheduler::Hash => Scheduler::Hash,
+            gen::Scheduler::Ports => Scheduler::Ports,
+        };
+        ns.hook_in()?;
+        let service = ns
+            .services
+            .add(key, scheduler, attrs.seed().unwrap_or(0))
+            .map_err(|why| refuse_change(req, &why))?;
+        req.reply(|put| put_service(put, &service))
+    }
+
+    fn service_get(req: &Request<'_>, attrs: ServiceAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let key = service_key(req, attrs.address(), attrs.port())?;
+        let service = find_service(req, &ns, &key)?;
+        req.reply(|put| put_service(put, &service))
+    }
+
+    fn service_get_dump(out: &mut DumpOut<'_>) -> Result {
+        let ns = Ns::of(out.net())?;
+        out.set_generation(ns.services.generation());
+        while let Some(service) = ns.services.at(out.cursor() as usize) {
+            if !out.push(|put| put_service(put, &service))? {
+                break;
+            }
+            out.set_cursor(out.cursor().wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    fn service_del(req: &Request<'_>, attrs: ServiceAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let key = service_key(req, attrs.address(), attrs.port())?;
+        let service = ns
+            .services
+            .remove(&key)
+            .map_err(|why| refuse_change(req, &why))?;
+        for at in 0..service.nodes.len() {
+            announce_node(req.net(), gen::CMD_NODE_DEL_NTF, &service, at);
+        }
+        req.reply(|put| put_service(put, &service))
+    }
+
+    fn node_set(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let key = service_key(req, attrs.address(), attrs.port())?;
+        let id = node_id(req, &attrs)?;
+        let via = match attrs.via().map(address) {
+            Some(Some((family, via))) if family == key.family() => Some(via),
+            None => None,
+            Some(_) => {
+                return Err(req.refuse_attr(
+                    EINVAL,
+                    node_attr::VIA,
+                    fmt!("via must be an address of the service's family"),
+                ))
+            }
+        };
+        let change = Change {
+            via,
+            // The policy lets nothing larger pass.
+            weight: attrs.weight().map(|weight| weight as u8),
+            state: attrs.state().map(|state| match state {
+                NodeState::Up => State::Up,
+                NodeState::Draining => State::Draining,
+                NodeState::Down => State::Down,
+            }),
+            output: attrs.output().map(|output| match output {
+                NodeOutput::Direct => Output::Direct,
+                NodeOutput::Tunnel => Output::Tunnel,
+            }),
+            local: attrs
+                .flags()
+                .map(|flags| flags & gen::node_flags::LOCAL != 0),
+            port_low: attrs.port_low(),
+            port_high: attrs.port_high(),
+        };
+        let (service, at) = ns
+            .services
+            .set_node(&key, id, &change)
+            .map_err(|why| refuse_change(req, &why))?;
+        announce_node(req.net(), gen::CMD_NODE_SET_NTF, &service, at);
+        req.reply(|put| put_node(put, &service, at))
+    }
+
+    fn node_get(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let key = service_key(req, attrs.address(), attrs.port())?;
+        let id = node_id(req, &attrs)?;
+        let service = find_service(req, &ns, &key)?;
+        let Some(at) = service.position(id) else {
+            return Err(refuse_change(req, &Unchanged::NoNode(id)));
+        };
+        req.reply(|put| put_node(put, &service, at))
+    }
+
+    fn node_get_dump(out: &mut DumpOut<'_>) -> Result {
+        /// Of a cursor: the node; the service is above it.
+        const NODE_BITS: u32 = 32;
+        let ns = Ns::of(out.net())?;
+        out.set_generation(ns.services.generation());
+        while let Some(service) = ns.services.at((out.cursor() >> NODE_BITS) as usize) {
+            let at = out.cursor() as u32 as usize;
+            if at >= service.nodes.len() {
+                out.set_cursor(((out.cursor() >> NODE_BITS) + 1) << NODE_BITS);
+                continue;
+            }
+            if !out.push(|put| put_node(put, &service, at))? {
+                break;
+            }
+            out.set_cursor(out.cursor().wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    fn node_del(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let key = service_key(req, attrs.address(), attrs.port())?;
+        let id = node_id(req, &attrs)?;
+        let (service, at) = ns
+            .services
+            .remove_node(&key, id)
+            .map_err(|why| refuse_change(req, &why))?;
+        announce_node(req.net(), gen::CMD_NODE_DEL_NTF, &service, at);
+        req.reply(|put| put_node(put, &service, at))
+    }
+}
+
+/// An address as it stands in a flow key.
+fn address(bytes: &[u8]) -> Option<(IpFamily, [u8; 16])> {
+    let family = match bytes.len() {
+        4 => IpFamily::V4,
+        16 => IpFamily::V6,
+        _ => return None,
+    };
+    let mut addr = [0; 16];
+    addr.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some((family, addr))
+}
+
+/// Address and port have the same ids in both sets.
+const _: () =
+    assert!(service_attr::ADDRESS == node_attr::ADDRESS && service_attr::PORT == node_attr::PORT);
+
+/// Which service is meant.
+fn service_key(req: &Request<'_>, bytes: Option<&[u8]>, port: Option<u16>) -> Result<Key> {
+    let Some(bytes) = bytes else {
+        return Err(req.refuse_missing(
+            service_attr::ADDRESS,
+            fmt!("say which service: address is missing"),
+        ));
+    };
+    let Some((family, addr)) = address(bytes) else {
+        return Err(req.refuse_attr(
+            EINVAL,
+            service_attr::ADDRESS,
+            fmt!("an address has 4 bytes or 16"),
+        ));
+    };
+    let Some(port) = port else {
+        return Err(req.refuse_missing(
+            service_attr::PORT,
+            fmt!("say which service: port is missing"),
+        ));
+    };
+    Ok(Key::new(family, addr, port))
+}
+
+fn node_id(req: &Request<'_>, attrs: &NodeAttrs<'_>) -> Result<u32> {
+    attrs
+        .id()
+        .ok_or_else(|| req.refuse_missing(node_attr::ID, fmt!("say which node: id is missing")))
+}
+
+fn find_service(req: &Request<'_>, ns: &Ns, key: &Key) -> Result<Arc<Service>> {
+    let found = ns.services.get(key);
+    found.ok_or_else(|| refuse_change(req, &Unchanged::NoService))
+}
+
+fn refuse_change(req: &Request<'_>, why: &Unchanged) -> Error {
+    req.refuse(why.errno(), fmt!("{why}"))
+}
+
+fn put_service(put: &mut Put<'_>, service: &Service) -> Result {
+    let mut put = ServicePut::new(put);
+    put.address(service.key.address())?;
+    put.port(service.key.port())?;
+    put.scheduler(match service.scheduler {
+        Scheduler::Rr => gen::Scheduler::Rr,
+        Scheduler::Weighted => gen::Scheduler::Weighted,
+        Scheduler::Hash => gen::Scheduler::Hash,
+        Scheduler::Ports => gen::Scheduler::Ports,
+    })?;
+    put.seed(service.seed)?;
+    put.nodes(service.nodes.len() as u32)
+}
+
+fn put_node(put: &mut Put<'_>, service: &Service, at: usize) -> Result {
+    let (Some(member), Some(node)) = (service.members.get(at), service.nodes.get(at)) else {
+        return Err(ENOENT);
+    };
+    let len = service.key.address().len();
+    let mut put = NodePut::new(put);
+    put.address(service.key.address())?;
+    put.port(service.key.port())?;
+    put.id(member.id)?;
+    put.via(node.via.get(..len).unwrap_or(&node.via))?;
+    put.weight(member.weight.into())?;
+    put.state(match member.state {
+        State::Up => NodeState::Up,
+        State::Draining => NodeState::Draining,
+        State::Down => NodeState::Down,
+    })?;
+    put.output(match node.output {
+        Output::Direct => NodeOutput::Direct,
+        Output::Tunnel => NodeOutput::Tunnel,
+    })?;
+    put.flags(if node.local {
+        gen::node_flags::LOCAL
+    } else {
+        0
+    })?;
+    if service.scheduler == Scheduler::Ports {
+        put.port_low(member.ports.0)?;
+        put.port_high(member.ports.1)?;
+    }
+    put.packets(node.sent())?;
+    put.since(node.age())
 }
 
 fn cut(req: &Request<'_>, splice: &Splice) -> Result {
@@ -437,7 +685,12 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
     put.drop_too_big(ns.counted(Stat::DropTooBig))?;
     put.drop_no_memory(ns.counted(Stat::DropNoMemory))?;
     put.drop_invalid_rst(ns.counted(Stat::DropInvalidRst))?;
-    put.drop_local(ns.counted(Stat::DropLocal))
+    put.drop_local(ns.counted(Stat::DropLocal))?;
+    put.dispatched(ns.counted(Stat::Dispatched))?;
+    put.decapsulated(ns.counted(Stat::Decapsulated))?;
+    put.drop_no_node(ns.counted(Stat::DropNoNode))?;
+    put.drop_not_owned(ns.counted(Stat::DropNotOwned))?;
+    put.drop_loop(ns.counted(Stat::DropLoop))
 }
 
 /// Tells who listens that a splice was made. May sleep.
@@ -451,7 +704,16 @@ pub fn announce_end(net: &Namespace, splice: &Splice) {
 }
 
 fn announce(net: &Namespace, cmd: u8, splice: &Splice) {
-    let sent = FAMILY.multicast(net, gen::MCGRP_EVENTS, cmd, |put| put_splice(put, splice));
+    tell(net, cmd, |put| put_splice(put, splice));
+}
+
+/// Tells who listens that a node was set or is gone. May sleep.
+fn announce_node(net: &Namespace, cmd: u8, service: &Service, at: usize) {
+    tell(net, cmd, |put| put_node(put, service, at));
+}
+
+fn tell(net: &Namespace, cmd: u8, f: impl FnOnce(&mut Put<'_>) -> Result) {
+    let sent = FAMILY.multicast(net, gen::MCGRP_EVENTS, cmd, f);
     if sent.is_err() {
         pr_warn_once!("an event was lost for lack of memory\n");
     }

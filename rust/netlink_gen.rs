@@ -38,6 +38,22 @@ pub const CMD_SPLICE_NEW_NTF: u8 = 4;
 pub const CMD_SPLICE_END_NTF: u8 = 5;
 /// Get the counters of this network namespace.
 pub const CMD_STATS_GET: u8 = 6;
+/// Make a service, without nodes. Answers with it.
+pub const CMD_SERVICE_NEW: u8 = 7;
+/// Get one service, or dump all of this network namespace.
+pub const CMD_SERVICE_GET: u8 = 8;
+/// Forget a service and its nodes. Answers with the service as it was.
+pub const CMD_SERVICE_DEL: u8 = 9;
+/// Add a node to a service, or change one: what is absent stays as it is. Answers with the node.
+pub const CMD_NODE_SET: u8 = 10;
+/// Get one node of a service, or dump all nodes of all services of this network namespace.
+pub const CMD_NODE_GET: u8 = 11;
+/// Take a node out of a service. Answers with the node as it was.
+pub const CMD_NODE_DEL: u8 = 12;
+/// A node was added or changed.
+pub const CMD_NODE_SET_NTF: u8 = 13;
+/// A node was taken out, by itself or with its service.
+pub const CMD_NODE_DEL_NTF: u8 = 14;
 
 /// Names of the multicast groups, by index.
 pub const MCGRPS: [&CStr; 1] = [c"events"];
@@ -163,6 +179,87 @@ pub mod flow_flags {
     pub const FIN_SEEN: u32 = 1 << 3;
     /// The receiver acknowledged that FIN.
     pub const FIN_ACKED: u32 = 1 << 4;
+}
+
+/// How a service chooses a node for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Scheduler {
+    /// Each packet goes to the next node that is up, whatever connection it belongs to.
+    Rr = 0,
+    /// The same, in proportion to the weights.
+    Weighted = 1,
+    /// All packets of a connection go to the node that scores highest for its client's address and
+    /// port. A node that comes or goes moves only its own share.
+    Hash = 2,
+    /// A packet goes to the node whose range contains its destination port.
+    Ports = 3,
+}
+
+impl Scheduler {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Rr),
+            1 => Some(Self::Weighted),
+            2 => Some(Self::Hash),
+            3 => Some(Self::Ports),
+            _ => None,
+        }
+    }
+}
+
+/// What a node is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum NodeState {
+    /// Everything.
+    Up = 0,
+    /// No new connection, but packets of connections that it may have.
+    Draining = 1,
+    /// Nothing.
+    Down = 2,
+}
+
+impl NodeState {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Up),
+            1 => Some(Self::Draining),
+            2 => Some(Self::Down),
+            _ => None,
+        }
+    }
+}
+
+/// How a packet gets to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum NodeOutput {
+    /// Unchanged, in a frame to the link-layer address of the node, which is a neighbour on an
+    /// Ethernet.
+    Direct = 0,
+    /// In a packet of its own family to the address of the node (IPIP, IP6IP6).
+    Tunnel = 1,
+}
+
+impl NodeOutput {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Direct),
+            1 => Some(Self::Tunnel),
+            _ => None,
+        }
+    }
+}
+
+/// What else is to know of a node.
+pub mod node_flags {
+    /// The node is this host. It makes the host a proxy of the service; without one it is a load
+    /// balancer.
+    pub const LOCAL: u32 = 1 << 0;
 }
 
 /// Attribute ids of `flow`.
@@ -313,6 +410,60 @@ pub mod stats_attr {
     pub const DROP_INVALID_RST: u16 = 22;
     /// Segments of a dormant local socket dropped because they belonged to the spliced range.
     pub const DROP_LOCAL: u16 = 23;
+    /// Packets of services sent to a node.
+    pub const DISPATCHED: u16 = 24;
+    /// Packets taken out of a tunnel of a service.
+    pub const DECAPSULATED: u16 = 25;
+    /// Packets of services dropped because no node could take them.
+    pub const DROP_NO_NODE: u16 = 26;
+    /// Packets of services dropped because no node that was asked had their connection, while one
+    /// that could not be asked might; no RST was sent.
+    pub const DROP_NOT_OWNED: u16 = 27;
+    /// Packets of services dropped because they would have gone back to where they came from.
+    pub const DROP_LOOP: u16 = 28;
+}
+
+/// Attribute ids of `service`.
+pub mod service_attr {
+    /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
+    pub const ADDRESS: u16 = 1;
+    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    pub const PORT: u16 = 2;
+    /// How a node is chosen.
+    pub const SCHEDULER: u16 = 3;
+    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
+    /// absent.
+    pub const SEED: u16 = 4;
+    /// How many nodes it has.
+    pub const NODES: u16 = 5;
+}
+
+/// Attribute ids of `node`.
+pub mod node_attr {
+    /// Address of the service.
+    pub const ADDRESS: u16 = 1;
+    /// Port of the service.
+    pub const PORT: u16 = 2;
+    /// Identity of the node, the same on all hosts of the service.
+    pub const ID: u16 = 3;
+    /// Address that reaches the node; of the family of the service.
+    pub const VIA: u16 = 4;
+    /// Share of the node relative to the others, 1 to 255; 1 if absent when the node is made.
+    pub const WEIGHT: u16 = 5;
+    /// What it is given; up if absent when the node is made.
+    pub const STATE: u16 = 6;
+    /// How a packet gets to it; direct if absent when the node is made.
+    pub const OUTPUT: u16 = 7;
+    /// What else is to know of it; none if absent when the node is made.
+    pub const FLAGS: u16 = 8;
+    /// First destination port that it owns, for the scheduler ports.
+    pub const PORT_LOW: u16 = 9;
+    /// Last destination port that it owns.
+    pub const PORT_HIGH: u16 = 10;
+    /// Packets that this host has sent to it; a GSO packet counts once.
+    pub const PACKETS: u16 = 11;
+    /// Milliseconds since it was made or its state was last changed.
+    pub const SINCE: u16 = 12;
 }
 
 /// What the kernel accepts in a nest of `flow` attributes.
@@ -371,6 +522,66 @@ static SPLICE_DEL_POLICY: [Policy; 17] = {
     let mut policy = [Policy::UNSET; 17];
     policy[splice_attr::ID as usize] = Policy::uint();
     policy[splice_attr::MODE as usize] = Policy::u32_max(1);
+    policy
+};
+
+/// What the kernel accepts in a `service-new` request.
+static SERVICE_NEW_POLICY: [Policy; 5] = {
+    let mut policy = [Policy::UNSET; 5];
+    policy[service_attr::ADDRESS as usize] = Policy::binary(4, 16);
+    policy[service_attr::PORT as usize] = Policy::be16();
+    policy[service_attr::SCHEDULER as usize] = Policy::u32_max(3);
+    policy[service_attr::SEED as usize] = Policy::u32();
+    policy
+};
+
+/// What the kernel accepts in a `service-get` request.
+static SERVICE_GET_POLICY: [Policy; 3] = {
+    let mut policy = [Policy::UNSET; 3];
+    policy[service_attr::ADDRESS as usize] = Policy::binary(4, 16);
+    policy[service_attr::PORT as usize] = Policy::be16();
+    policy
+};
+
+/// What the kernel accepts in a `service-del` request.
+static SERVICE_DEL_POLICY: [Policy; 3] = {
+    let mut policy = [Policy::UNSET; 3];
+    policy[service_attr::ADDRESS as usize] = Policy::binary(4, 16);
+    policy[service_attr::PORT as usize] = Policy::be16();
+    policy
+};
+
+/// What the kernel accepts in a `node-set` request.
+static NODE_SET_POLICY: [Policy; 11] = {
+    let mut policy = [Policy::UNSET; 11];
+    policy[node_attr::ADDRESS as usize] = Policy::binary(4, 16);
+    policy[node_attr::PORT as usize] = Policy::be16();
+    policy[node_attr::ID as usize] = Policy::u32();
+    policy[node_attr::VIA as usize] = Policy::binary(4, 16);
+    policy[node_attr::WEIGHT as usize] = Policy::u32_max(255);
+    policy[node_attr::STATE as usize] = Policy::u32_max(2);
+    policy[node_attr::OUTPUT as usize] = Policy::u32_max(1);
+    policy[node_attr::FLAGS as usize] = Policy::u32_mask(0x1);
+    policy[node_attr::PORT_LOW as usize] = Policy::be16();
+    policy[node_attr::PORT_HIGH as usize] = Policy::be16();
+    policy
+};
+
+/// What the kernel accepts in a `node-get` request.
+static NODE_GET_POLICY: [Policy; 4] = {
+    let mut policy = [Policy::UNSET; 4];
+    policy[node_attr::ADDRESS as usize] = Policy::binary(4, 16);
+    policy[node_attr::PORT as usize] = Policy::be16();
+    policy[node_attr::ID as usize] = Policy::u32();
+    policy
+};
+
+/// What the kernel accepts in a `node-del` request.
+static NODE_DEL_POLICY: [Policy; 4] = {
+    let mut policy = [Policy::UNSET; 4];
+    policy[node_attr::ADDRESS as usize] = Policy::binary(4, 16);
+    policy[node_attr::PORT as usize] = Policy::be16();
+    policy[node_attr::ID as usize] = Policy::u32();
     policy
 };
 
@@ -566,6 +777,95 @@ impl<'a> SpliceAttrs<'a> {
     /// How it is to end; a reset if absent.
     pub fn mode(&self) -> Option<DelMode> {
         self.0.u32(splice_attr::MODE).and_then(DelMode::from_u32)
+    }
+}
+
+/// Reads the `service` attributes of a request.
+///
+/// The kernel has checked each value against the policy; `None` is an attribute that is not there.
+#[derive(Clone, Copy)]
+pub struct ServiceAttrs<'a>(Attrs<'a>);
+
+impl<'a> ServiceAttrs<'a> {
+    /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
+    pub fn address(&self) -> Option<&'a [u8]> {
+        self.0.binary(service_attr::ADDRESS)
+    }
+
+    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    pub fn port(&self) -> Option<u16> {
+        self.0.be16(service_attr::PORT)
+    }
+
+    /// How a node is chosen.
+    pub fn scheduler(&self) -> Option<Scheduler> {
+        self.0
+            .u32(service_attr::SCHEDULER)
+            .and_then(Scheduler::from_u32)
+    }
+
+    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
+    /// absent.
+    pub fn seed(&self) -> Option<u32> {
+        self.0.u32(service_attr::SEED)
+    }
+}
+
+/// Reads the `node` attributes of a request.
+///
+/// The kernel has checked each value against the policy; `None` is an attribute that is not there.
+#[derive(Clone, Copy)]
+pub struct NodeAttrs<'a>(Attrs<'a>);
+
+impl<'a> NodeAttrs<'a> {
+    /// Address of the service.
+    pub fn address(&self) -> Option<&'a [u8]> {
+        self.0.binary(node_attr::ADDRESS)
+    }
+
+    /// Port of the service.
+    pub fn port(&self) -> Option<u16> {
+        self.0.be16(node_attr::PORT)
+    }
+
+    /// Identity of the node, the same on all hosts of the service.
+    pub fn id(&self) -> Option<u32> {
+        self.0.u32(node_attr::ID)
+    }
+
+    /// Address that reaches the node; of the family of the service.
+    pub fn via(&self) -> Option<&'a [u8]> {
+        self.0.binary(node_attr::VIA)
+    }
+
+    /// Share of the node relative to the others, 1 to 255; 1 if absent when the node is made.
+    pub fn weight(&self) -> Option<u32> {
+        self.0.u32(node_attr::WEIGHT)
+    }
+
+    /// What it is given; up if absent when the node is made.
+    pub fn state(&self) -> Option<NodeState> {
+        self.0.u32(node_attr::STATE).and_then(NodeState::from_u32)
+    }
+
+    /// How a packet gets to it; direct if absent when the node is made.
+    pub fn output(&self) -> Option<NodeOutput> {
+        self.0.u32(node_attr::OUTPUT).and_then(NodeOutput::from_u32)
+    }
+
+    /// What else is to know of it; none if absent when the node is made.
+    pub fn flags(&self) -> Option<u32> {
+        self.0.u32(node_attr::FLAGS)
+    }
+
+    /// First destination port that it owns, for the scheduler ports.
+    pub fn port_low(&self) -> Option<u16> {
+        self.0.be16(node_attr::PORT_LOW)
+    }
+
+    /// Last destination port that it owns.
+    pub fn port_high(&self) -> Option<u16> {
+        self.0.be16(node_attr::PORT_HIGH)
     }
 }
 
@@ -917,6 +1217,142 @@ impl<'a, 'b> StatsPut<'a, 'b> {
     pub fn drop_local(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::DROP_LOCAL, value)
     }
+
+    /// Packets of services sent to a node.
+    pub fn dispatched(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DISPATCHED, value)
+    }
+
+    /// Packets taken out of a tunnel of a service.
+    pub fn decapsulated(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DECAPSULATED, value)
+    }
+
+    /// Packets of services dropped because no node could take them.
+    pub fn drop_no_node(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_NO_NODE, value)
+    }
+
+    /// Packets of services dropped because no node that was asked had their connection, while one
+    /// that could not be asked might; no RST was sent.
+    pub fn drop_not_owned(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_NOT_OWNED, value)
+    }
+
+    /// Packets of services dropped because they would have gone back to where they came from.
+    pub fn drop_loop(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_LOOP, value)
+    }
+}
+
+/// Writes `service` attributes into a message.
+///
+/// Each fails with `EMSGSIZE` when the message has no room left.
+pub struct ServicePut<'a, 'b>(&'a mut Put<'b>);
+
+impl<'a, 'b> ServicePut<'a, 'b> {
+    /// Writes into `put`.
+    pub fn new(put: &'a mut Put<'b>) -> Self {
+        Self(put)
+    }
+
+    /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
+    pub fn address(&mut self, value: &[u8]) -> Result {
+        self.0.binary(service_attr::ADDRESS, value)
+    }
+
+    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    pub fn port(&mut self, value: u16) -> Result {
+        self.0.be16(service_attr::PORT, value)
+    }
+
+    /// How a node is chosen.
+    pub fn scheduler(&mut self, value: Scheduler) -> Result {
+        self.0.u32(service_attr::SCHEDULER, value as u32)
+    }
+
+    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
+    /// absent.
+    pub fn seed(&mut self, value: u32) -> Result {
+        self.0.u32(service_attr::SEED, value)
+    }
+
+    /// How many nodes it has.
+    pub fn nodes(&mut self, value: u32) -> Result {
+        self.0.u32(service_attr::NODES, value)
+    }
+}
+
+/// Writes `node` attributes into a message.
+///
+/// Each fails with `EMSGSIZE` when the message has no room left.
+pub struct NodePut<'a, 'b>(&'a mut Put<'b>);
+
+impl<'a, 'b> NodePut<'a, 'b> {
+    /// Writes into `put`.
+    pub fn new(put: &'a mut Put<'b>) -> Self {
+        Self(put)
+    }
+
+    /// Address of the service.
+    pub fn address(&mut self, value: &[u8]) -> Result {
+        self.0.binary(node_attr::ADDRESS, value)
+    }
+
+    /// Port of the service.
+    pub fn port(&mut self, value: u16) -> Result {
+        self.0.be16(node_attr::PORT, value)
+    }
+
+    /// Identity of the node, the same on all hosts of the service.
+    pub fn id(&mut self, value: u32) -> Result {
+        self.0.u32(node_attr::ID, value)
+    }
+
+    /// Address that reaches the node; of the family of the service.
+    pub fn via(&mut self, value: &[u8]) -> Result {
+        self.0.binary(node_attr::VIA, value)
+    }
+
+    /// Share of the node relative to the others, 1 to 255; 1 if absent when the node is made.
+    pub fn weight(&mut self, value: u32) -> Result {
+        self.0.u32(node_attr::WEIGHT, value)
+    }
+
+    /// What it is given; up if absent when the node is made.
+    pub fn state(&mut self, value: NodeState) -> Result {
+        self.0.u32(node_attr::STATE, value as u32)
+    }
+
+    /// How a packet gets to it; direct if absent when the node is made.
+    pub fn output(&mut self, value: NodeOutput) -> Result {
+        self.0.u32(node_attr::OUTPUT, value as u32)
+    }
+
+    /// What else is to know of it; none if absent when the node is made.
+    pub fn flags(&mut self, value: u32) -> Result {
+        self.0.u32(node_attr::FLAGS, value)
+    }
+
+    /// First destination port that it owns, for the scheduler ports.
+    pub fn port_low(&mut self, value: u16) -> Result {
+        self.0.be16(node_attr::PORT_LOW, value)
+    }
+
+    /// Last destination port that it owns.
+    pub fn port_high(&mut self, value: u16) -> Result {
+        self.0.be16(node_attr::PORT_HIGH, value)
+    }
+
+    /// Packets that this host has sent to it; a GSO packet counts once.
+    pub fn packets(&mut self, value: u64) -> Result {
+        self.0.uint(node_attr::PACKETS, value)
+    }
+
+    /// Milliseconds since it was made or its state was last changed.
+    pub fn since(&mut self, value: u64) -> Result {
+        self.0.uint(node_attr::SINCE, value)
+    }
 }
 
 /// What the module does for each request.
@@ -942,6 +1378,32 @@ pub trait Handler {
 
     /// Get the counters of this network namespace.
     fn stats_get(req: &Request<'_>) -> Result;
+
+    /// Make a service, without nodes. Answers with it.
+    fn service_new(req: &Request<'_>, attrs: ServiceAttrs<'_>) -> Result;
+
+    /// Get one service, or dump all of this network namespace.
+    fn service_get(req: &Request<'_>, attrs: ServiceAttrs<'_>) -> Result;
+
+    /// `service-get` asked for all: Get one service, or dump all of this network namespace.
+    fn service_get_dump(out: &mut DumpOut<'_>) -> Result;
+
+    /// Forget a service and its nodes. Answers with the service as it was.
+    fn service_del(req: &Request<'_>, attrs: ServiceAttrs<'_>) -> Result;
+
+    /// Add a node to a service, or change one: what is absent stays as it is. Answers with the
+    /// node.
+    fn node_set(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result;
+
+    /// Get one node of a service, or dump all nodes of all services of this network namespace.
+    fn node_get(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result;
+
+    /// `node-get` asked for all: Get one node of a service, or dump all nodes of all services of
+    /// this network namespace.
+    fn node_get_dump(out: &mut DumpOut<'_>) -> Result;
+
+    /// Take a node out of a service. Answers with the node as it was.
+    fn node_del(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result;
 }
 
 struct SpliceNewDo<H>(PhantomData<H>);
@@ -1004,13 +1466,117 @@ impl<H: Handler> Do for StatsGetDo<H> {
     }
 }
 
+struct ServiceNewDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for ServiceNewDo<H> {
+    const CMD: u8 = CMD_SERVICE_NEW;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &SERVICE_NEW_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::service_new(req, ServiceAttrs(req.attrs()))
+    }
+}
+
+struct ServiceGetDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for ServiceGetDo<H> {
+    const CMD: u8 = CMD_SERVICE_GET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &SERVICE_GET_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::service_get(req, ServiceAttrs(req.attrs()))
+    }
+}
+
+struct ServiceGetDump<H>(PhantomData<H>);
+
+impl<H: Handler> Dump for ServiceGetDump<H> {
+    const CMD: u8 = CMD_SERVICE_GET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &[];
+
+    fn call(out: &mut DumpOut<'_>) -> Result {
+        H::service_get_dump(out)
+    }
+}
+
+struct ServiceDelDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for ServiceDelDo<H> {
+    const CMD: u8 = CMD_SERVICE_DEL;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &SERVICE_DEL_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::service_del(req, ServiceAttrs(req.attrs()))
+    }
+}
+
+struct NodeSetDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for NodeSetDo<H> {
+    const CMD: u8 = CMD_NODE_SET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &NODE_SET_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::node_set(req, NodeAttrs(req.attrs()))
+    }
+}
+
+struct NodeGetDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for NodeGetDo<H> {
+    const CMD: u8 = CMD_NODE_GET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &NODE_GET_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::node_get(req, NodeAttrs(req.attrs()))
+    }
+}
+
+struct NodeGetDump<H>(PhantomData<H>);
+
+impl<H: Handler> Dump for NodeGetDump<H> {
+    const CMD: u8 = CMD_NODE_GET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &[];
+
+    fn call(out: &mut DumpOut<'_>) -> Result {
+        H::node_get_dump(out)
+    }
+}
+
+struct NodeDelDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for NodeDelDo<H> {
+    const CMD: u8 = CMD_NODE_DEL;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &NODE_DEL_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::node_del(req, NodeAttrs(req.attrs()))
+    }
+}
+
 /// The operations, in the order of their ids, answered by `H`.
-pub const fn ops<H: Handler>() -> [Op; 5] {
+pub const fn ops<H: Handler>() -> [Op; 13] {
     [
         Op::doit::<SpliceNewDo<H>>(),
         Op::doit::<SpliceGetDo<H>>(),
         Op::dumpit::<SpliceGetDump<H>>(),
         Op::doit::<SpliceDelDo<H>>(),
         Op::doit::<StatsGetDo<H>>(),
+        Op::doit::<ServiceNewDo<H>>(),
+        Op::doit::<ServiceGetDo<H>>(),
+        Op::dumpit::<ServiceGetDump<H>>(),
+        Op::doit::<ServiceDelDo<H>>(),
+        Op::doit::<NodeSetDo<H>>(),
+        Op::doit::<NodeGetDo<H>>(),
+        Op::dumpit::<NodeGetDump<H>>(),
+        Op::doit::<NodeDelDo<H>>(),
     ]
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What each network namespace has: its flow table, its splices by id, its counters.
+//! What each network namespace has: its flow table, its splices by id, its services, its counters.
 
 use crate::{
     flow,
@@ -11,6 +11,7 @@ use crate::{
         rcu,
         workqueue::Queue,
     },
+    service::Directory,
     splice::Splice,
     stats::Stat,
 };
@@ -39,6 +40,9 @@ pub struct Ns {
     pub net: &'static Namespace,
     /// Flows by key, for the packet path.
     pub flows: flow::Table,
+    /// Services and their nodes.
+    #[pin]
+    pub services: Directory,
     /// Counters.
     stats: Counters<{ Stat::COUNT }>,
     /// Where splices look after themselves.
@@ -72,6 +76,7 @@ impl PerNet for Ns {
             pin_init!(Ns {
                 net,
                 flows,
+                services <- Directory::new(),
                 stats,
                 queue,
                 entries: Atomic::new(0),
@@ -96,6 +101,7 @@ impl PerNet for Ns {
 
     fn end(&self) {
         self.registry.lock().closed = true;
+        self.services.close();
         loop {
             let first = self
                 .registry
@@ -142,10 +148,10 @@ impl Ns {
         self.stats.sum(stat as usize)
     }
 
-    /// Whether there is no flow at all. Any context.
+    /// Whether there is no flow and no service at all. Any context.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.entries.load(Relaxed) == 0
+        self.entries.load(Relaxed) == 0 && self.services.is_empty()
     }
 
     /// Splices that live, and tombstones.
@@ -173,7 +179,7 @@ impl Ns {
         registry.last_id
     }
 
-    /// Sees the packets of the namespace from here on. A namespace without a splice has neither the
+    /// Sees the packets of the namespace from here on. A namespace without splice and service has neither the
     /// hooks nor the reassembly of fragments that comes with them. May sleep.
     ///
     /// # Errors

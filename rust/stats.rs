@@ -47,9 +47,19 @@ pub enum Stat {
     DropInvalidRst,
     /// From a dormant local socket, in the spliced range.
     DropLocal,
+    /// Packets of services sent to a node.
+    Dispatched,
+    /// Packets taken out of a tunnel.
+    Decapsulated,
+    /// No node takes it.
+    DropNoNode,
+    /// No node that was asked has its connection, and one that was not may.
+    DropNotOwned,
+    /// It would go back to where it came from.
+    DropLoop,
 }
 
 impl Stat {
     /// How many there are.
-    pub const COUNT: usize = Stat::DropLocal as usize + 1;
+    pub const COUNT: usize = Stat::DropLoop as usize + 1;
 }

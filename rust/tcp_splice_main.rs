@@ -3,19 +3,21 @@
 //! TCP splice: a proxy hands two connections to the kernel, which from then on rewrites headers.
 //!
 //! From top to bottom, each module uses only those below it: [`netlink`] takes requests, [`splice`]
-//! makes and ends what they ask for, [`hook`] is the packet path, [`flow`] what it looks packets up
-//! in, [`net`] the kernel made safe, [`xlate`] the translation itself, which knows no kernel.
+//! makes and ends what they ask for, [`hook`] and [`dispatch`] are the packet path, [`flow`] and [`service`]
+//! what it looks packets up in, [`net`] the kernel made safe, [`xlate`] the translation itself, which knows no kernel.
 //! `Documentation/architecture.md` tells more.
 
 use kernel::prelude::*;
 
 pub mod bindings;
+pub mod dispatch;
 pub mod flow;
 pub mod hook;
 pub mod net;
 pub mod netlink;
 pub mod netlink_gen;
 pub mod pernet;
+pub mod service;
 pub mod splice;
 pub mod stats;
 pub mod xlate;

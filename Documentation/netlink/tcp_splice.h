@@ -107,6 +107,58 @@ enum tcp_splice_flow_flags {
 	TCP_SPLICE_FLOW_FLAGS_FIN_ACKED = 16,
 };
 
+/**
+ * enum tcp_splice_scheduler - How a service chooses a node for a packet.
+ * @TCP_SPLICE_SCHEDULER_RR: Each packet goes to the next node that is up,
+ *   whatever connection it belongs to.
+ * @TCP_SPLICE_SCHEDULER_WEIGHTED: The same, in proportion to the weights.
+ * @TCP_SPLICE_SCHEDULER_HASH: All packets of a connection go to the node that
+ *   scores highest for its client's address and port. A node that comes or
+ *   goes moves only its own share.
+ * @TCP_SPLICE_SCHEDULER_PORTS: A packet goes to the node whose range contains
+ *   its destination port.
+ */
+enum tcp_splice_scheduler {
+	TCP_SPLICE_SCHEDULER_RR,
+	TCP_SPLICE_SCHEDULER_WEIGHTED,
+	TCP_SPLICE_SCHEDULER_HASH,
+	TCP_SPLICE_SCHEDULER_PORTS,
+};
+
+/**
+ * enum tcp_splice_node_state - What a node is given.
+ * @TCP_SPLICE_NODE_STATE_UP: Everything.
+ * @TCP_SPLICE_NODE_STATE_DRAINING: No new connection, but packets of
+ *   connections that it may have.
+ * @TCP_SPLICE_NODE_STATE_DOWN: Nothing.
+ */
+enum tcp_splice_node_state {
+	TCP_SPLICE_NODE_STATE_UP,
+	TCP_SPLICE_NODE_STATE_DRAINING,
+	TCP_SPLICE_NODE_STATE_DOWN,
+};
+
+/**
+ * enum tcp_splice_node_output - How a packet gets to a node.
+ * @TCP_SPLICE_NODE_OUTPUT_DIRECT: Unchanged, in a frame to the link-layer
+ *   address of the node, which is a neighbour on an Ethernet.
+ * @TCP_SPLICE_NODE_OUTPUT_TUNNEL: In a packet of its own family to the address
+ *   of the node (IPIP, IP6IP6).
+ */
+enum tcp_splice_node_output {
+	TCP_SPLICE_NODE_OUTPUT_DIRECT,
+	TCP_SPLICE_NODE_OUTPUT_TUNNEL,
+};
+
+/**
+ * enum tcp_splice_node_flags - What else is to know of a node.
+ * @TCP_SPLICE_NODE_FLAGS_LOCAL: The node is this host. It makes the host a
+ *   proxy of the service; without one it is a load balancer.
+ */
+enum tcp_splice_node_flags {
+	TCP_SPLICE_NODE_FLAGS_LOCAL = 1,
+};
+
 enum {
 	TCP_SPLICE_A_FLOW_SADDR = 1,
 	TCP_SPLICE_A_FLOW_DADDR,
@@ -183,9 +235,43 @@ enum {
 	TCP_SPLICE_A_STATS_DROP_NO_MEMORY,
 	TCP_SPLICE_A_STATS_DROP_INVALID_RST,
 	TCP_SPLICE_A_STATS_DROP_LOCAL,
+	TCP_SPLICE_A_STATS_DISPATCHED,
+	TCP_SPLICE_A_STATS_DECAPSULATED,
+	TCP_SPLICE_A_STATS_DROP_NO_NODE,
+	TCP_SPLICE_A_STATS_DROP_NOT_OWNED,
+	TCP_SPLICE_A_STATS_DROP_LOOP,
 
 	__TCP_SPLICE_A_STATS_MAX,
 	TCP_SPLICE_A_STATS_MAX = (__TCP_SPLICE_A_STATS_MAX - 1)
+};
+
+enum {
+	TCP_SPLICE_A_SERVICE_ADDRESS = 1,
+	TCP_SPLICE_A_SERVICE_PORT,
+	TCP_SPLICE_A_SERVICE_SCHEDULER,
+	TCP_SPLICE_A_SERVICE_SEED,
+	TCP_SPLICE_A_SERVICE_NODES,
+
+	__TCP_SPLICE_A_SERVICE_MAX,
+	TCP_SPLICE_A_SERVICE_MAX = (__TCP_SPLICE_A_SERVICE_MAX - 1)
+};
+
+enum {
+	TCP_SPLICE_A_NODE_ADDRESS = 1,
+	TCP_SPLICE_A_NODE_PORT,
+	TCP_SPLICE_A_NODE_ID,
+	TCP_SPLICE_A_NODE_VIA,
+	TCP_SPLICE_A_NODE_WEIGHT,
+	TCP_SPLICE_A_NODE_STATE,
+	TCP_SPLICE_A_NODE_OUTPUT,
+	TCP_SPLICE_A_NODE_FLAGS,
+	TCP_SPLICE_A_NODE_PORT_LOW,
+	TCP_SPLICE_A_NODE_PORT_HIGH,
+	TCP_SPLICE_A_NODE_PACKETS,
+	TCP_SPLICE_A_NODE_SINCE,
+
+	__TCP_SPLICE_A_NODE_MAX,
+	TCP_SPLICE_A_NODE_MAX = (__TCP_SPLICE_A_NODE_MAX - 1)
 };
 
 enum {
@@ -195,6 +281,14 @@ enum {
 	TCP_SPLICE_CMD_SPLICE_NEW_NTF,
 	TCP_SPLICE_CMD_SPLICE_END_NTF,
 	TCP_SPLICE_CMD_STATS_GET,
+	TCP_SPLICE_CMD_SERVICE_NEW,
+	TCP_SPLICE_CMD_SERVICE_GET,
+	TCP_SPLICE_CMD_SERVICE_DEL,
+	TCP_SPLICE_CMD_NODE_SET,
+	TCP_SPLICE_CMD_NODE_GET,
+	TCP_SPLICE_CMD_NODE_DEL,
+	TCP_SPLICE_CMD_NODE_SET_NTF,
+	TCP_SPLICE_CMD_NODE_DEL_NTF,
 
 	__TCP_SPLICE_CMD_MAX,
 	TCP_SPLICE_CMD_MAX = (__TCP_SPLICE_CMD_MAX - 1)

@@ -3,6 +3,7 @@
 
 #include "tcp_splice_helpers.h"
 
+#include "forward.c"
 #include "genetlink.c"
 #include "inet.c"
 #include "module.c"

@@ -17,6 +17,11 @@ void tcp_splice_counters_inc(u64 __percpu *counters, unsigned int i)
 	this_cpu_inc(counters[i]);
 }
 
+u64 tcp_splice_counters_next(u64 __percpu *counters, unsigned int i)
+{
+	return this_cpu_inc_return(counters[i]) - 1;
+}
+
 u64 tcp_splice_counters_sum(const u64 __percpu *counters, unsigned int i)
 {
 	u64 sum = 0;

@@ -15,6 +15,40 @@
 #include <net/net_namespace.h>
 #include <net/sock.h>
 
+/* forward.c */
+/* What became of a packet: it is gone, or still the caller's. */
+#define TCP_SPLICE_SEND_DONE		0
+/* No route, or none that serves: by a router where a neighbour is wanted, or to this host itself. */
+#define TCP_SPLICE_SEND_NO_ROUTE	1
+/* *mtu is what would fit; the packet has the route that it was too large for. */
+#define TCP_SPLICE_SEND_TOO_BIG		2
+#define TCP_SPLICE_SEND_NO_MEMORY	3
+/* The neighbour is who the packet came from. */
+#define TCP_SPLICE_SEND_LOOP		4
+/*
+ * Sends the packet, unchanged, in a frame to the neighbour with this address. Inside an RCU read section;
+ * addresses are in network order, 4 or 16 bytes.
+ */
+int tcp_splice_send_direct(struct net *net, struct sk_buff *skb, u8 family, const u8 *via,
+			   unsigned int *mtu);
+/* Sends it in a packet of its own family from saddr, which may be zero, to via. */
+int tcp_splice_send_tunnel(struct net *net, struct sk_buff *skb, u8 family, const u8 *saddr,
+			   const u8 *via, unsigned int *mtu);
+/*
+ * Whether the frame is from the neighbour with this address: 1 or 0; -1 if its link-layer address is not known,
+ * which is asked for then. *known keeps what was known last. Inside an RCU read section.
+ */
+int tcp_splice_came_from(struct net *net, const struct sk_buff *skb, u8 family, const u8 *via,
+			 u64 *known);
+/* Takes off the outer header, and makes of the rest what receiving it would have. 0, or the packet is of no use. */
+int tcp_splice_decapsulate(struct sk_buff *skb, u8 family, unsigned int header_len);
+#define TCP_SPLICE_SOCKET_NONE		0
+#define TCP_SPLICE_SOCKET_LIVE		1
+#define TCP_SPLICE_SOCKET_TIME_WAIT	2
+/* The socket of the connection that packets from saddr to daddr are of, listening ones not counted. */
+int tcp_splice_socket_of(struct net *net, const struct sk_buff *skb, u8 family, const u8 *saddr,
+			 __be16 sport, const u8 *daddr, __be16 dport);
+
 /* net_namespace.c */
 void *tcp_splice_net_generic(const struct net *net, unsigned int id);
 
@@ -60,6 +94,8 @@ void tcp_splice_bh_enable(void);
 u64 __percpu *tcp_splice_counters_alloc(unsigned int n);
 void tcp_splice_counters_free(u64 __percpu *counters);
 void tcp_splice_counters_inc(u64 __percpu *counters, unsigned int i);
+/* Counts this CPU's up by one, and says what it was before. Bottom halves off. */
+u64 tcp_splice_counters_next(u64 __percpu *counters, unsigned int i);
 u64 tcp_splice_counters_sum(const u64 __percpu *counters, unsigned int i);
 
 /* rhashtable.c */

@@ -39,6 +39,16 @@ impl<const N: usize> Counters<N> {
         }
     }
 
+    /// Counts this CPU's copy, and says what it was before. In packet context. Out of range is 0.
+    #[inline]
+    pub fn next(&self, i: usize) -> u64 {
+        if i >= N {
+            return 0;
+        }
+        // SAFETY: `i` is within the allocation.
+        unsafe { bindings::tcp_splice_counters_next(self.0, i as u32) }
+    }
+
     /// The sum over all CPUs. Any context.
     pub fn sum(&self, i: usize) -> u64 {
         if i >= N {

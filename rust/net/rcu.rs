@@ -4,8 +4,83 @@
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
-use core::cell::UnsafeCell;
-use kernel::{bindings as kb, sync::Arc, types::Opaque};
+use core::{cell::UnsafeCell, marker::PhantomData, mem::ManuallyDrop};
+use kernel::{
+    bindings as kb,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed},
+        rcu, Arc,
+    },
+    types::Opaque,
+};
+
+/// A value that is read without a lock and replaced as a whole; or none.
+///
+/// # Invariants
+///
+/// The pointer is null or of an `Arc<T>` given away. What was taken out of here is dropped after a grace period only.
+pub struct Published<T>(Atomic<*mut T>, PhantomData<Arc<T>>);
+
+// SAFETY: Whoever has this can get an `Arc<T>` on any CPU.
+unsafe impl<T: Send + Sync> Send for Published<T> {}
+// SAFETY: As above.
+unsafe impl<T: Send + Sync> Sync for Published<T> {}
+
+impl<T> Default for Published<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Published<T> {
+    /// None.
+    pub const fn new() -> Self {
+        Published(Atomic::new(core::ptr::null_mut()), PhantomData)
+    }
+
+    /// Whether there is none. Any context.
+    #[inline]
+    pub fn is_none(&self) -> bool {
+        self.0.load(Relaxed).is_null()
+    }
+
+    /// The value as it is now. Any context.
+    #[inline]
+    pub fn get<'a>(&'a self, _guard: &'a rcu::Guard) -> Option<&'a T> {
+        // SAFETY: Null, or alive until a grace period after it is replaced, and so for as long as the guard.
+        unsafe { self.0.load(Acquire).as_ref() }
+    }
+
+    /// The value as it is now, to keep. Any context.
+    pub fn cloned(&self) -> Option<Arc<T>> {
+        let guard = rcu::read_lock();
+        let ptr = core::ptr::from_ref(self.get(&guard)?);
+        // SAFETY: By the invariants an `Arc` given away, whose reference stays for as long as the guard.
+        let held = ManuallyDrop::new(unsafe { Arc::from_raw(ptr) });
+        Some((*held).clone())
+    }
+
+    /// Puts another value in its place. May sleep: nobody reads the old one any more when this returns.
+    pub fn replace(&self, new: Option<Arc<T>>) {
+        let new = new.map_or(core::ptr::null_mut(), |new| Arc::into_raw(new).cast_mut());
+        let old = self.0.xchg(new, Full);
+        if !old.is_null() {
+            synchronize_net();
+            // SAFETY: Given away, and nobody can find it any more.
+            drop(unsafe { Arc::from_raw(old) });
+        }
+    }
+}
+
+impl<T> Drop for Published<T> {
+    fn drop(&mut self) {
+        let ptr = self.0.load(Relaxed);
+        if !ptr.is_null() {
+            // SAFETY: Given away; who reads this holds on to it, and nobody does.
+            drop(unsafe { Arc::from_raw(ptr) });
+        }
+    }
+}
 
 /// A reference to a `T` that is waiting to be dropped; embedded in what was read under RCU.
 #[repr(C)]

@@ -30,6 +30,16 @@ impl Packet {
         Packet(ptr)
     }
 
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut kb::sk_buff {
+        self.0.as_ptr()
+    }
+
+    /// Says that the packet has got a route.
+    pub(super) fn routed(self) -> Routed {
+        Routed(self)
+    }
+
     pub(super) fn into_raw(self) -> *mut kb::sk_buff {
         ManuallyDrop::new(self).0.as_ptr()
     }

@@ -34,6 +34,7 @@
 
 pub mod build;
 pub mod checksum;
+pub mod choose;
 pub mod edit;
 pub mod icmp;
 pub mod ip;

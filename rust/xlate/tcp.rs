@@ -208,6 +208,13 @@ pub fn tcp_header_len(bytes: &[u8], ip: &IpHeader) -> Result<usize, Malformed> {
     }
 }
 
+/// Reads the flags of the TCP header that follows the IP header `ip`; `None` if they are not among `bytes`.
+#[inline]
+pub fn flags_of(bytes: &[u8], ip: &IpHeader) -> Option<Flags> {
+    let header = bytes.get(ip.header_len..)?.first_chunk()?;
+    Some(Header::from_bytes(header).flags)
+}
+
 /// Reads the headers of a TCP segment.
 ///
 /// `bytes` starts at the IP header and has to hold all headers with their options; `packet_len`

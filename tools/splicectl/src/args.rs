@@ -3,10 +3,14 @@
 //! The command line.
 
 use crate::format::{parse_bytes, parse_duration};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::str::FromStr;
+use tcp_splice_netlink::{NodeOutput, NodeState, Scheduler};
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -58,6 +62,17 @@ pub(crate) enum Verb {
 
     /// Print the counters of the network namespace.
     Stats,
+
+    /// Addresses whose packets go to nodes.
+    #[command(subcommand)]
+    Service(ServiceVerb),
+
+    /// The nodes of services.
+    #[command(subcommand)]
+    Node(NodeVerb),
+
+    /// List the nodes of all services.
+    Nodes,
 
     /// Write all live splices as JSON, for `restore`.
     Save {
@@ -183,6 +198,114 @@ pub(crate) struct Del {
     pub(crate) ids: Vec<u64>,
 }
 
+/// What to do with a service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceVerb {
+    /// Make a service without nodes.
+    Add {
+        /// Destination of its packets; port 0 is any, for the scheduler `ports`.
+        #[arg(value_name = "ADDRESS:PORT")]
+        service: SocketAddr,
+
+        /// How a node is chosen.
+        ///
+        /// rr: each packet goes to the next node. weighted: the same, by weight. hash: all packets of a
+        /// connection go to the node that scores highest for it. ports: to the node that owns the destination
+        /// port.
+        #[arg(long, value_parser = named::<Scheduler>(Scheduler::ALL.iter().filter_map(|v| v.name()).collect()))]
+        scheduler: Scheduler,
+
+        /// Mixed into the scores of hash; the same on all hosts.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u32>,
+    },
+
+    /// List all services.
+    #[command(visible_alias = "ls")]
+    List,
+
+    /// Forget services and their nodes.
+    Del {
+        /// Which.
+        #[arg(required = true, value_name = "ADDRESS:PORT")]
+        services: Vec<SocketAddr>,
+    },
+}
+
+/// What to do with a node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    /// Add a node to a service, or change one: what is not given stays as it is.
+    Set(NodeSet),
+
+    /// List the nodes of all services.
+    #[command(visible_alias = "ls")]
+    List,
+
+    /// Take nodes out of a service.
+    Del {
+        /// Of which service.
+        #[arg(value_name = "ADDRESS:PORT")]
+        service: SocketAddr,
+
+        /// Which.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<u32>,
+    },
+}
+
+/// A node, and what is to be set of it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NodeSet {
+    /// Of which service.
+    #[arg(value_name = "ADDRESS:PORT")]
+    pub(crate) service: SocketAddr,
+
+    /// Identity, the same on all hosts.
+    pub(crate) id: u32,
+
+    /// Address that reaches the node; a new node needs it.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) via: Option<IpAddr>,
+
+    /// Share relative to the others; 1 if a new node has none.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(crate) weight: Option<u32>,
+
+    /// What it is given: up is everything, draining no new connections, down nothing.
+    #[arg(long, value_parser = named::<NodeState>(NodeState::ALL.iter().filter_map(|v| v.name()).collect()))]
+    pub(crate) state: Option<NodeState>,
+
+    /// How packets get to it: direct is in a frame to a neighbour, tunnel in a packet.
+    #[arg(long, value_parser = named::<NodeOutput>(NodeOutput::ALL.iter().filter_map(|v| v.name()).collect()))]
+    pub(crate) output: Option<NodeOutput>,
+
+    /// The node is this host.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) local: Option<bool>,
+
+    /// Destination ports that it owns, for the scheduler `ports`.
+    #[arg(long, value_name = "LOW-HIGH", value_parser = parse_ports)]
+    pub(crate) ports: Option<(u16, u16)>,
+}
+
+/// Two ports.
+fn parse_ports(text: &str) -> Result<(u16, u16), String> {
+    let ports = text.split_once('-').and_then(|(low, high)| {
+        let ports = (low.parse().ok()?, high.parse().ok()?);
+        (ports.0 <= ports.1).then_some(ports)
+    });
+    ports.ok_or_else(|| "two ports are written LOW-HIGH".into())
+}
+
+/// One of these values of the interface, by name.
+fn named<T>(names: Vec<&'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
 fn descriptor() -> clap::builder::RangedI64ValueParser<RawFd> {
     clap::value_parser!(RawFd).range(0..)
 }
@@ -219,6 +342,15 @@ mod tests {
             "splicectl del 1 --return",
             "splicectl cluster nodes -j",
             "splicectl cluster drain --control /tmp/x",
+            "splicectl service add 192.0.2.1:80 --scheduler rr",
+            "splicectl service add [2001:db8::1]:0 --scheduler ports --seed 7",
+            "splicectl service ls",
+            "splicectl service del 192.0.2.1:80 [::1]:80",
+            "splicectl node set 192.0.2.1:80 1",
+            "splicectl node set 192.0.2.1:80 1 --via 10.0.0.1 --weight 255 --state draining --local",
+            "splicectl node set 192.0.2.1:0 1 --output tunnel --local=false --ports 20000-29999",
+            "splicectl node del 192.0.2.1:80 1 2",
+            "splicectl nodes -j",
         ] {
             assert_eq!(kind(line), None, "{line}");
         }
@@ -266,6 +398,30 @@ mod tests {
             ),
             ("splicectl del", ErrorKind::MissingRequiredArgument),
             ("splicectl show x", ErrorKind::ValueValidation),
+            (
+                "splicectl service add 192.0.2.1:80",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "splicectl service add 192.0.2.1 --scheduler rr",
+                ErrorKind::ValueValidation,
+            ),
+            (
+                "splicectl service add 192.0.2.1:80 --scheduler 1",
+                ErrorKind::InvalidValue,
+            ),
+            (
+                "splicectl node set 192.0.2.1:80 1 --weight 0",
+                ErrorKind::ValueValidation,
+            ),
+            (
+                "splicectl node set 192.0.2.1:80 1 --ports 2-1",
+                ErrorKind::ValueValidation,
+            ),
+            (
+                "splicectl node del 192.0.2.1:80",
+                ErrorKind::MissingRequiredArgument,
+            ),
         ] {
             assert_eq!(kind(line), Some(expected), "{line}");
         }

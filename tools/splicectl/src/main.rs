@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes, lists and cuts TCP splices of the network namespace it is run in.
+//! Makes, lists and cuts TCP splices of the network namespace it is run in, and sets its services and nodes.
 
 mod args;
 mod cluster;
@@ -10,10 +10,12 @@ mod format;
 mod list;
 mod monitor;
 mod new;
+mod node;
 mod output;
 mod pages;
 mod restore;
 mod save;
+mod service;
 mod show;
 mod stats;
 mod table;
@@ -33,6 +35,9 @@ fn run(args: Args) -> Result<(), Fail> {
         Verb::Del(del) => del::run(out, &del),
         Verb::Monitor => monitor::run(out),
         Verb::Stats => stats::run(out),
+        Verb::Service(verb) => service::run(out, verb),
+        Verb::Node(verb) => node::run(out, verb),
+        Verb::Nodes => node::list(out),
         Verb::Save { file } => save::run(file.as_deref()),
         Verb::Restore { file } => restore::run(out, file.as_ref()),
         Verb::Cluster(cluster) => cluster::run(out, &cluster),

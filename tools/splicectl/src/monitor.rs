@@ -4,10 +4,11 @@
 
 use crate::fail::{Fail, tell};
 use crate::format::{self, Signs};
+use crate::node;
 use crate::output::Output;
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tcp_splice_netlink::{Event, Events, Splice};
+use tcp_splice_netlink::{Event, Events, Node, Splice};
 
 /// An event in JSON.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,8 @@ struct Record<'a> {
     event: &'static str,
     #[serde(flatten)]
     splice: Option<&'a Splice>,
+    #[serde(flatten)]
+    node: Option<&'a Node>,
 }
 
 pub(crate) fn run(out: &Output) -> Result<(), Fail> {
@@ -38,16 +41,19 @@ pub(crate) fn run(out: &Output) -> Result<(), Fail> {
 }
 
 fn record(time: u64, event: &Event) -> Record<'_> {
-    let (event, splice) = match event {
-        Event::New(splice) => ("new", Some(splice)),
-        Event::End(splice) => ("end", Some(splice)),
-        Event::Lost => ("lost", None),
-        _ => ("unknown", None),
+    let (event, splice, node) = match event {
+        Event::New(splice) => ("new", Some(splice), None),
+        Event::End(splice) => ("end", Some(splice), None),
+        Event::NodeSet(node) => ("node-set", None, Some(node)),
+        Event::NodeDel(node) => ("node-del", None, Some(node)),
+        Event::Lost => ("lost", None, None),
+        _ => ("unknown", None, None),
     };
     Record {
         time,
         event,
         splice,
+        node,
     }
 }
 
@@ -71,6 +77,11 @@ fn line(event: &Event, signs: Signs) -> Option<String> {
                 format::bytes(format::carried(splice.to_client.as_ref())),
             )
         }
+        Event::NodeSet(node) => {
+            let state = node.state.map_or("?".into(), |state| state.to_string());
+            format!("node-set {}  {state}", node::name(node))
+        }
+        Event::NodeDel(node) => format!("node-del {}", node::name(node)),
         Event::Lost => {
             "lost  events came faster than they were read; list the splices again".into()
         }
@@ -83,7 +94,7 @@ mod tests {
     use super::*;
     use crate::format::ASCII;
     use crate::format::tests::splice;
-    use tcp_splice_netlink::EndReason;
+    use tcp_splice_netlink::{EndReason, NodeState};
 
     #[test]
     fn one_line_an_event() {
@@ -107,6 +118,22 @@ mod tests {
             Some(format!(
                 "end 4  {path}  returned after 3m12s, 2.0 KiB to server, 300 MiB to client"
             ))
+        );
+        let node = Node {
+            address: Some([192, 0, 2, 1].into()),
+            port: Some(80),
+            id: Some(2),
+            state: Some(NodeState::Down),
+            ..Node::default()
+        };
+        assert_eq!(
+            line(&Event::NodeSet(node.clone()), ASCII).as_deref(),
+            Some("node-set 2 of 192.0.2.1:80  down")
+        );
+        let set = serde_json::to_string(&record(5, &Event::NodeSet(node)));
+        assert_eq!(
+            set.expect("it can be written"),
+            r#"{"time":5,"event":"node-set","address":"192.0.2.1","port":80,"id":2,"state":"down"}"#
         );
         let lost = serde_json::to_string(&record(5, &Event::Lost)).expect("it can be written");
         assert_eq!(lost, r#"{"time":5,"event":"lost"}"#);

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making, reading and cutting splices.
+//! Making, reading and cutting splices; services and their nodes.
 
 use crate::error::Error;
 use crate::generated::{
-    DelMode, Flow, Splice, SpliceDelRequest, SpliceFlags, SpliceGetDumpRequest, SpliceGetRequest,
-    SpliceNewRequest, Stats, StatsGetRequest,
+    DelMode, Flow, Node, NodeDelRequest, NodeGetDumpRequest, NodeGetRequest, NodeSetRequest,
+    Scheduler, Service, ServiceDelRequest, ServiceGetDumpRequest, ServiceGetRequest,
+    ServiceNewRequest, Splice, SpliceDelRequest, SpliceFlags, SpliceGetDumpRequest,
+    SpliceGetRequest, SpliceNewRequest, Stats, StatsGetRequest,
 };
 use crate::socket::{self, Exchange};
 use netlink_sys::Socket;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
 /// What a new splice is made from: two sockets, or two flows of explicit numbers.
@@ -140,6 +143,132 @@ impl Client {
     /// The counters of the network namespace.
     pub fn stats(&mut self) -> Result<Stats, Error> {
         self.exchange.call(self.family, &StatsGetRequest)
+    }
+
+    /// Makes a service without nodes. Port 0 is any, for the scheduler `ports` only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `EEXIST` when there is one.
+    pub fn service_new(
+        &mut self,
+        service: SocketAddr,
+        scheduler: Scheduler,
+        seed: Option<u32>,
+    ) -> Result<Service, Error> {
+        self.exchange.call(
+            self.family,
+            &ServiceNewRequest {
+                address: Some(service.ip()),
+                port: Some(service.port()),
+                scheduler: Some(scheduler),
+                seed,
+            },
+        )
+    }
+
+    /// The service of this address and port.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none.
+    pub fn service_get(&mut self, service: SocketAddr) -> Result<Service, Error> {
+        self.exchange.call(
+            self.family,
+            &ServiceGetRequest {
+                address: Some(service.ip()),
+                port: Some(service.port()),
+            },
+        )
+    }
+
+    /// All services, by address and port.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] when the list changed each time it was read.
+    pub fn services(&mut self) -> Result<Vec<Service>, Error> {
+        self.exchange.dump(self.family, &ServiceGetDumpRequest)
+    }
+
+    /// Forgets a service and its nodes. Returns it as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none.
+    pub fn service_del(&mut self, service: SocketAddr) -> Result<Service, Error> {
+        self.exchange.call(
+            self.family,
+            &ServiceDelRequest {
+                address: Some(service.ip()),
+                port: Some(service.port()),
+            },
+        )
+    }
+
+    /// Adds a node to the service of `address` and `port`, or changes what is given of it. Counters are not set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`]: `ENOENT` without such a service, `EEXIST` when another node has what only one can have,
+    /// `EINVAL` for what no node can be.
+    pub fn node_set(&mut self, node: &Node) -> Result<Node, Error> {
+        self.exchange.call(
+            self.family,
+            &NodeSetRequest {
+                address: node.address,
+                port: node.port,
+                id: node.id,
+                via: node.via,
+                weight: node.weight,
+                state: node.state,
+                output: node.output,
+                flags: node.flags,
+                port_low: node.port_low,
+                port_high: node.port_high,
+            },
+        )
+    }
+
+    /// A node of a service.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none.
+    pub fn node_get(&mut self, service: SocketAddr, id: u32) -> Result<Node, Error> {
+        self.exchange.call(
+            self.family,
+            &NodeGetRequest {
+                address: Some(service.ip()),
+                port: Some(service.port()),
+                id: Some(id),
+            },
+        )
+    }
+
+    /// All nodes of all services, by service and id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] when the list changed each time it was read.
+    pub fn nodes(&mut self) -> Result<Vec<Node>, Error> {
+        self.exchange.dump(self.family, &NodeGetDumpRequest)
+    }
+
+    /// Takes a node out of a service. Returns it as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when there is none.
+    pub fn node_del(&mut self, service: SocketAddr, id: u32) -> Result<Node, Error> {
+        self.exchange.call(
+            self.family,
+            &NodeDelRequest {
+                address: Some(service.ip()),
+                port: Some(service.port()),
+                id: Some(id),
+            },
+        )
     }
 
     /// The number of the family, which is another one after the module was loaded anew.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hearing of splices as they begin and end.
+//! Hearing of splices as they begin and end, and of nodes as they change.
 
 use crate::attr::Malformed;
 use crate::error::Error;
-use crate::generated::{CMD_SPLICE_END_NTF, CMD_SPLICE_NEW_NTF, MCGRP_EVENTS, Splice};
+use crate::generated::{
+    CMD_NODE_DEL_NTF, CMD_NODE_SET_NTF, CMD_SPLICE_END_NTF, CMD_SPLICE_NEW_NTF, MCGRP_EVENTS, Node,
+    Splice,
+};
 use crate::message::{Message, Messages};
 use crate::socket::{self, Exchange, Transport};
 use netlink_sys::Socket;
@@ -13,7 +16,7 @@ use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// Something that happened to a splice.
+/// Something that happened to a splice or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -21,6 +24,10 @@ pub enum Event {
     New(Splice),
     /// A splice ended; its reason and its byte counts are final.
     End(Splice),
+    /// A node was added to a service or changed.
+    NodeSet(Node),
+    /// A node is gone.
+    NodeDel(Node),
     /// Events were lost because they came faster than they were read: list the splices again.
     Lost,
 }
@@ -126,6 +133,8 @@ fn decode(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
     Ok(match message.cmd()? {
         CMD_SPLICE_NEW_NTF => Some(Event::New(Splice::decode(message.attrs())?)),
         CMD_SPLICE_END_NTF => Some(Event::End(Splice::decode(message.attrs())?)),
+        CMD_NODE_SET_NTF => Some(Event::NodeSet(Node::decode(message.attrs())?)),
+        CMD_NODE_DEL_NTF => Some(Event::NodeDel(Node::decode(message.attrs())?)),
         _ => None,
     })
 }

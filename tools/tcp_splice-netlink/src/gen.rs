@@ -22,6 +22,10 @@ pub(crate) const MCGRP_EVENTS: &str = "events";
 pub(crate) const CMD_SPLICE_NEW_NTF: u8 = 4;
 /// A splice ended; reason and byte counts are final.
 pub(crate) const CMD_SPLICE_END_NTF: u8 = 5;
+/// A node was added or changed.
+pub(crate) const CMD_NODE_SET_NTF: u8 = 13;
+/// A node was taken out, by itself or with its service.
+pub(crate) const CMD_NODE_DEL_NTF: u8 = 14;
 
 /// Where a splice stands in its life.
 ///
@@ -518,6 +522,346 @@ impl<'de> Deserialize<'de> for FlowFlags {
     }
 }
 
+/// How a service chooses a node for a packet.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheduler {
+    /// Each packet goes to the next node that is up, whatever connection it belongs to.
+    Rr,
+    /// The same, in proportion to the weights.
+    Weighted,
+    /// All packets of a connection go to the node that scores highest for its client's address and
+    /// port. A node that comes or goes moves only its own share.
+    Hash,
+    /// A packet goes to the node whose range contains its destination port.
+    Ports,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl Scheduler {
+    /// Every value that has a name.
+    pub const ALL: [Self; 4] = [Self::Rr, Self::Weighted, Self::Hash, Self::Ports];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Rr => "rr",
+            Self::Weighted => "weighted",
+            Self::Hash => "hash",
+            Self::Ports => "ports",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Rr,
+            1 => Self::Weighted,
+            2 => Self::Hash,
+            3 => Self::Ports,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Rr => 0,
+            Self::Weighted => 1,
+            Self::Hash => 2,
+            Self::Ports => 3,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for Scheduler {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no scheduler"))
+    }
+}
+
+impl Serialize for Scheduler {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scheduler {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// What a node is given.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeState {
+    /// Everything.
+    Up,
+    /// No new connection, but packets of connections that it may have.
+    Draining,
+    /// Nothing.
+    Down,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl NodeState {
+    /// Every value that has a name.
+    pub const ALL: [Self; 3] = [Self::Up, Self::Draining, Self::Down];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Up => "up",
+            Self::Draining => "draining",
+            Self::Down => "down",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Up,
+            1 => Self::Draining,
+            2 => Self::Down,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Up => 0,
+            Self::Draining => 1,
+            Self::Down => 2,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for NodeState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no node-state"))
+    }
+}
+
+impl Serialize for NodeState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// How a packet gets to a node.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeOutput {
+    /// Unchanged, in a frame to the link-layer address of the node, which is a neighbour on an
+    /// Ethernet.
+    Direct,
+    /// In a packet of its own family to the address of the node (IPIP, IP6IP6).
+    Tunnel,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl NodeOutput {
+    /// Every value that has a name.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Tunnel];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Direct => "direct",
+            Self::Tunnel => "tunnel",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Direct,
+            1 => Self::Tunnel,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Direct => 0,
+            Self::Tunnel => 1,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for NodeOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for NodeOutput {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no node-output"))
+    }
+}
+
+impl Serialize for NodeOutput {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeOutput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// What else is to know of a node.
+///
+/// In text it is a list of names; a bit without a name is `bit-N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NodeFlags(pub u32);
+
+impl NodeFlags {
+    /// The node is this host. It makes the host a proxy of the service; without one it is a load
+    /// balancer.
+    pub const LOCAL: Self = Self(1 << 0);
+
+    /// Every bit that has a name, with its name.
+    pub const ALL: [(Self, &'static str); 1] = [(Self::LOCAL, "local")];
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of the bits that are set, lowest first.
+    pub fn names(self) -> Vec<String> {
+        (0..u32::BITS)
+            .map(|bit| (bit, Self(1 << bit)))
+            .filter(|(_, flag)| self.contains(*flag))
+            .map(|(bit, flag)| {
+                let known = Self::ALL.iter().find(|(known, _)| *known == flag);
+                known.map_or_else(|| format!("bit-{bit}"), |(_, name)| (*name).to_string())
+            })
+            .collect()
+    }
+}
+
+impl BitOr for NodeFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for NodeFlags {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl FromStr for NodeFlags {
+    type Err = String;
+
+    /// Reads the name of one bit.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((flag, _)) = Self::ALL.iter().find(|(_, name)| *name == text) {
+            return Ok(*flag);
+        }
+        text.strip_prefix("bit-")
+            .and_then(|bit| bit.parse().ok())
+            .and_then(|bit| 1u32.checked_shl(bit))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no node-flags"))
+    }
+}
+
+impl Serialize for NodeFlags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.names();
+        let mut list = serializer.serialize_seq(Some(names.len()))?;
+        for name in &names {
+            list.serialize_element(name)?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeFlags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut flags = Self::default();
+        for name in Vec::<String>::deserialize(deserializer)? {
+            flags |= name.parse().map_err(de::Error::custom)?;
+        }
+        Ok(flags)
+    }
+}
+
 /// One direction of a splice, as it arrives at this host and as it leaves.
 ///
 /// `None` is an attribute that is not there.
@@ -875,6 +1219,22 @@ pub struct Stats {
     /// Segments of a dormant local socket dropped because they belonged to the spliced range.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_local: Option<u64>,
+    /// Packets of services sent to a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dispatched: Option<u64>,
+    /// Packets taken out of a tunnel of a service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decapsulated: Option<u64>,
+    /// Packets of services dropped because no node could take them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_no_node: Option<u64>,
+    /// Packets of services dropped because no node that was asked had their connection, while one
+    /// that could not be asked might; no RST was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_not_owned: Option<u64>,
+    /// Packets of services dropped because they would have gone back to where they came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_loop: Option<u64>,
 }
 
 impl Stats {
@@ -907,6 +1267,11 @@ impl Stats {
                 21 => this.drop_no_memory = Some(attr.uint()?),
                 22 => this.drop_invalid_rst = Some(attr.uint()?),
                 23 => this.drop_local = Some(attr.uint()?),
+                24 => this.dispatched = Some(attr.uint()?),
+                25 => this.decapsulated = Some(attr.uint()?),
+                26 => this.drop_no_node = Some(attr.uint()?),
+                27 => this.drop_not_owned = Some(attr.uint()?),
+                28 => this.drop_loop = Some(attr.uint()?),
                 _ => {}
             }
         }
@@ -1031,9 +1396,150 @@ impl Stats {
                  spliced range.",
                 self.drop_local,
             ),
+            (
+                "dispatched",
+                "Packets of services sent to a node.",
+                self.dispatched,
+            ),
+            (
+                "decapsulated",
+                "Packets taken out of a tunnel of a service.",
+                self.decapsulated,
+            ),
+            (
+                "drop-no-node",
+                "Packets of services dropped because no node could take them.",
+                self.drop_no_node,
+            ),
+            (
+                "drop-not-owned",
+                "Packets of services dropped because no node that was asked had their \
+                 connection, while one that could not be asked might; no RST was sent.",
+                self.drop_not_owned,
+            ),
+            (
+                "drop-loop",
+                "Packets of services dropped because they would have gone back to where they \
+                 came from.",
+                self.drop_loop,
+            ),
         ]
         .into_iter()
         .filter_map(|(name, doc, value)| Some((name, doc, value?)))
+    }
+}
+
+/// An address and port whose TCP packets go to one of several nodes, unless they belong to a splice
+/// on this host.
+///
+/// `None` is an attribute that is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Service {
+    /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How a node is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
+    /// How many nodes it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
+}
+
+impl Service {
+    /// Reads the attributes; those that a newer kernel has are passed over.
+    pub(crate) fn decode(attrs: Attrs<'_>) -> Result<Self, Malformed> {
+        let mut this = Self::default();
+        for attr in attrs {
+            let attr = attr?;
+            match attr.id() {
+                1 => this.address = Some(attr.address()?),
+                2 => this.port = Some(attr.be16()?),
+                3 => this.scheduler = Some(Scheduler::from_u32(attr.u32()?)),
+                4 => this.seed = Some(attr.u32()?),
+                5 => this.nodes = Some(attr.u32()?),
+                _ => {}
+            }
+        }
+        Ok(this)
+    }
+}
+
+/// A host that takes packets of a service.
+///
+/// `None` is an attribute that is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Node {
+    /// Address of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Port of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Identity of the node, the same on all hosts of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    /// Address that reaches the node; of the family of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Share of the node relative to the others, 1 to 255; 1 if absent when the node is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// What it is given; up if absent when the node is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<NodeState>,
+    /// How a packet gets to it; direct if absent when the node is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<NodeOutput>,
+    /// What else is to know of it; none if absent when the node is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<NodeFlags>,
+    /// First destination port that it owns, for the scheduler ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_low: Option<u16>,
+    /// Last destination port that it owns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_high: Option<u16>,
+    /// Packets that this host has sent to it; a GSO packet counts once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<u64>,
+    /// Milliseconds since it was made or its state was last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+}
+
+impl Node {
+    /// Reads the attributes; those that a newer kernel has are passed over.
+    pub(crate) fn decode(attrs: Attrs<'_>) -> Result<Self, Malformed> {
+        let mut this = Self::default();
+        for attr in attrs {
+            let attr = attr?;
+            match attr.id() {
+                1 => this.address = Some(attr.address()?),
+                2 => this.port = Some(attr.be16()?),
+                3 => this.id = Some(attr.u32()?),
+                4 => this.via = Some(attr.address()?),
+                5 => this.weight = Some(attr.u32()?),
+                6 => this.state = Some(NodeState::from_u32(attr.u32()?)),
+                7 => this.output = Some(NodeOutput::from_u32(attr.u32()?)),
+                8 => this.flags = Some(NodeFlags(attr.u32()?)),
+                9 => this.port_low = Some(attr.be16()?),
+                10 => this.port_high = Some(attr.be16()?),
+                11 => this.packets = Some(attr.uint()?),
+                12 => this.since = Some(attr.uint()?),
+                _ => {}
+            }
+        }
+        Ok(this)
     }
 }
 
@@ -1205,6 +1711,82 @@ pub(crate) static SPLICE: Set = Set(&[
     },
 ]);
 
+/// Names of the `service` attributes, from id 1.
+pub(crate) static SERVICE: Set = Set(&[
+    Field {
+        name: "address",
+        nest: None,
+    },
+    Field {
+        name: "port",
+        nest: None,
+    },
+    Field {
+        name: "scheduler",
+        nest: None,
+    },
+    Field {
+        name: "seed",
+        nest: None,
+    },
+    Field {
+        name: "nodes",
+        nest: None,
+    },
+]);
+
+/// Names of the `node` attributes, from id 1.
+pub(crate) static NODE: Set = Set(&[
+    Field {
+        name: "address",
+        nest: None,
+    },
+    Field {
+        name: "port",
+        nest: None,
+    },
+    Field {
+        name: "id",
+        nest: None,
+    },
+    Field {
+        name: "via",
+        nest: None,
+    },
+    Field {
+        name: "weight",
+        nest: None,
+    },
+    Field {
+        name: "state",
+        nest: None,
+    },
+    Field {
+        name: "output",
+        nest: None,
+    },
+    Field {
+        name: "flags",
+        nest: None,
+    },
+    Field {
+        name: "port-low",
+        nest: None,
+    },
+    Field {
+        name: "port-high",
+        nest: None,
+    },
+    Field {
+        name: "packets",
+        nest: None,
+    },
+    Field {
+        name: "since",
+        nest: None,
+    },
+]);
+
 /// Make a splice, from two connected sockets of the caller or from explicit numbers as splice-get
 /// prints them. With sockets, bytes not read yet are moved to the other side and the sockets are no
 /// longer usable by the caller, unless limits or a return give them back to a caller that kept them
@@ -1352,5 +1934,266 @@ impl Request for StatsGetRequest {
 
     fn decode(attrs: Attrs<'_>) -> Result<Stats, Malformed> {
         Stats::decode(attrs)
+    }
+}
+
+/// Make a service, without nodes. Answers with it.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceNewRequest {
+    /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
+    pub(crate) address: Option<IpAddr>,
+    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    pub(crate) port: Option<u16>,
+    /// How a node is chosen.
+    pub(crate) scheduler: Option<Scheduler>,
+    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
+    /// absent.
+    pub(crate) seed: Option<u32>,
+}
+
+impl Request for ServiceNewRequest {
+    const CMD: u8 = 7;
+    const ATTRS: &'static Set = &SERVICE;
+    type Reply = Service;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.address {
+            out.address(1, value);
+        }
+        if let Some(value) = self.port {
+            out.be16(2, value);
+        }
+        if let Some(value) = self.scheduler {
+            out.u32(3, value.to_u32());
+        }
+        if let Some(value) = self.seed {
+            out.u32(4, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Service, Malformed> {
+        Service::decode(attrs)
+    }
+}
+
+/// Get one service, or dump all of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceGetRequest {
+    /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
+    pub(crate) address: Option<IpAddr>,
+    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    pub(crate) port: Option<u16>,
+}
+
+impl Request for ServiceGetRequest {
+    const CMD: u8 = 8;
+    const ATTRS: &'static Set = &SERVICE;
+    type Reply = Service;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.address {
+            out.address(1, value);
+        }
+        if let Some(value) = self.port {
+            out.be16(2, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Service, Malformed> {
+        Service::decode(attrs)
+    }
+}
+
+/// Get one service, or dump all of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceGetDumpRequest;
+
+impl Request for ServiceGetDumpRequest {
+    const CMD: u8 = 8;
+    const ATTRS: &'static Set = &SERVICE;
+    type Reply = Service;
+
+    fn encode(&self, _out: &mut Writer) {}
+
+    fn decode(attrs: Attrs<'_>) -> Result<Service, Malformed> {
+        Service::decode(attrs)
+    }
+}
+
+/// Forget a service and its nodes. Answers with the service as it was.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceDelRequest {
+    /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
+    pub(crate) address: Option<IpAddr>,
+    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    pub(crate) port: Option<u16>,
+}
+
+impl Request for ServiceDelRequest {
+    const CMD: u8 = 9;
+    const ATTRS: &'static Set = &SERVICE;
+    type Reply = Service;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.address {
+            out.address(1, value);
+        }
+        if let Some(value) = self.port {
+            out.be16(2, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Service, Malformed> {
+        Service::decode(attrs)
+    }
+}
+
+/// Add a node to a service, or change one: what is absent stays as it is. Answers with the node.
+#[derive(Debug, Default)]
+pub(crate) struct NodeSetRequest {
+    /// Address of the service.
+    pub(crate) address: Option<IpAddr>,
+    /// Port of the service.
+    pub(crate) port: Option<u16>,
+    /// Identity of the node, the same on all hosts of the service.
+    pub(crate) id: Option<u32>,
+    /// Address that reaches the node; of the family of the service.
+    pub(crate) via: Option<IpAddr>,
+    /// Share of the node relative to the others, 1 to 255; 1 if absent when the node is made.
+    pub(crate) weight: Option<u32>,
+    /// What it is given; up if absent when the node is made.
+    pub(crate) state: Option<NodeState>,
+    /// How a packet gets to it; direct if absent when the node is made.
+    pub(crate) output: Option<NodeOutput>,
+    /// What else is to know of it; none if absent when the node is made.
+    pub(crate) flags: Option<NodeFlags>,
+    /// First destination port that it owns, for the scheduler ports.
+    pub(crate) port_low: Option<u16>,
+    /// Last destination port that it owns.
+    pub(crate) port_high: Option<u16>,
+}
+
+impl Request for NodeSetRequest {
+    const CMD: u8 = 10;
+    const ATTRS: &'static Set = &NODE;
+    type Reply = Node;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.address {
+            out.address(1, value);
+        }
+        if let Some(value) = self.port {
+            out.be16(2, value);
+        }
+        if let Some(value) = self.id {
+            out.u32(3, value);
+        }
+        if let Some(value) = self.via {
+            out.address(4, value);
+        }
+        if let Some(value) = self.weight {
+            out.u32(5, value);
+        }
+        if let Some(value) = self.state {
+            out.u32(6, value.to_u32());
+        }
+        if let Some(value) = self.output {
+            out.u32(7, value.to_u32());
+        }
+        if let Some(value) = self.flags {
+            out.u32(8, value.0);
+        }
+        if let Some(value) = self.port_low {
+            out.be16(9, value);
+        }
+        if let Some(value) = self.port_high {
+            out.be16(10, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Node, Malformed> {
+        Node::decode(attrs)
+    }
+}
+
+/// Get one node of a service, or dump all nodes of all services of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct NodeGetRequest {
+    /// Address of the service.
+    pub(crate) address: Option<IpAddr>,
+    /// Port of the service.
+    pub(crate) port: Option<u16>,
+    /// Identity of the node, the same on all hosts of the service.
+    pub(crate) id: Option<u32>,
+}
+
+impl Request for NodeGetRequest {
+    const CMD: u8 = 11;
+    const ATTRS: &'static Set = &NODE;
+    type Reply = Node;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.address {
+            out.address(1, value);
+        }
+        if let Some(value) = self.port {
+            out.be16(2, value);
+        }
+        if let Some(value) = self.id {
+            out.u32(3, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Node, Malformed> {
+        Node::decode(attrs)
+    }
+}
+
+/// Get one node of a service, or dump all nodes of all services of this network namespace.
+#[derive(Debug, Default)]
+pub(crate) struct NodeGetDumpRequest;
+
+impl Request for NodeGetDumpRequest {
+    const CMD: u8 = 11;
+    const ATTRS: &'static Set = &NODE;
+    type Reply = Node;
+
+    fn encode(&self, _out: &mut Writer) {}
+
+    fn decode(attrs: Attrs<'_>) -> Result<Node, Malformed> {
+        Node::decode(attrs)
+    }
+}
+
+/// Take a node out of a service. Answers with the node as it was.
+#[derive(Debug, Default)]
+pub(crate) struct NodeDelRequest {
+    /// Address of the service.
+    pub(crate) address: Option<IpAddr>,
+    /// Port of the service.
+    pub(crate) port: Option<u16>,
+    /// Identity of the node, the same on all hosts of the service.
+    pub(crate) id: Option<u32>,
+}
+
+impl Request for NodeDelRequest {
+    const CMD: u8 = 12;
+    const ATTRS: &'static Set = &NODE;
+    type Reply = Node;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.address {
+            out.address(1, value);
+        }
+        if let Some(value) = self.port {
+            out.be16(2, value);
+        }
+        if let Some(value) = self.id {
+            out.u32(3, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Node, Malformed> {
+        Node::decode(attrs)
     }
 }

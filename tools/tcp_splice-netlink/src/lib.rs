@@ -24,5 +24,6 @@ pub use client::{Client, SpliceNew};
 pub use error::Error;
 pub use events::{Event, Events};
 pub use generated::{
-    DelMode, EndReason, FAMILY_NAME, Flow, FlowFlags, Splice, SpliceFlags, SpliceState, Stats,
+    DelMode, EndReason, FAMILY_NAME, Flow, FlowFlags, Node, NodeFlags, NodeOutput, NodeState,
+    Scheduler, Service, Splice, SpliceFlags, SpliceState, Stats,
 };

@@ -19,6 +19,51 @@ pub mod netlink {
     pub fn announce_end(_net: &Net, _splice: &Splice) {}
 }
 
+/// There is no service: what has no flow goes on.
+pub mod dispatch {
+    use crate::{
+        net::{netfilter::Verdict, skbuff::Packet},
+        pernet::Ns,
+        xlate::{icmp::Quote, FlowKey, IpHeader},
+    };
+    use kernel::sync::rcu::Guard;
+
+    /// How a packet came in.
+    #[derive(Clone, Copy)]
+    pub enum Way {
+        /// As it is.
+        Bare,
+    }
+
+    /// A TCP packet of no flow.
+    pub fn without_flow(
+        _ns: &Ns,
+        packet: Packet,
+        _key: &FlowKey,
+        _ip: &IpHeader,
+        _way: Way,
+        _guard: &Guard,
+    ) -> Verdict {
+        Verdict::Accept(packet)
+    }
+
+    /// An ICMP error about one.
+    pub fn error_without_flow(
+        _ns: &Ns,
+        packet: Packet,
+        _quote: &Quote,
+        _way: Way,
+        _guard: &Guard,
+    ) -> Verdict {
+        Verdict::Accept(packet)
+    }
+
+    /// What is neither.
+    pub fn other(_ns: &Ns, packet: Packet, _ip: &IpHeader, _way: Way, _guard: &Guard) -> Verdict {
+        Verdict::Accept(packet)
+    }
+}
+
 #[path = "../../../../rust/flow/mod.rs"]
 pub mod flow;
 #[path = "../../../../rust/hook.rs"]

@@ -2,6 +2,7 @@
 
 //! What holds of `xlate` for every packet, judged by a model that shares no code with it.
 
+mod choices;
 mod edits;
 mod model;
 mod narrow;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tcp_splice_netlink::{
-    Client, EndReason, Error, Event, Events, Flow, FlowFlags, Splice, SpliceFlags, SpliceNew,
+    Client, EndReason, Error, Event, Events, Flow, FlowFlags, Node, Splice, SpliceFlags, SpliceNew,
     SpliceState,
 };
 
@@ -277,12 +277,56 @@ impl Watch for Subscription {
     }
 }
 
-/// The kernel's choice of nodes for packets.
+/// The kernel's choice of nodes for packets: the state of a node is set in each service that has it.
+///
+/// Only what changes is set, so what an operator sets stays until then. A service that is made later
+/// has its nodes as `splicectl node set` says.
 #[derive(Debug, Default)]
-pub struct Nodes(());
+pub struct Nodes(Option<Client>);
+
+/// What a node is given in the kernel's words. Who has not the whole table gets nothing yet.
+fn given(state: NodeState) -> tcp_splice_netlink::NodeState {
+    match state {
+        NodeState::Down | NodeState::Joining => tcp_splice_netlink::NodeState::Down,
+        NodeState::Up => tcp_splice_netlink::NodeState::Up,
+        NodeState::Draining => tcp_splice_netlink::NodeState::Draining,
+    }
+}
+
+/// What is to be set: of these nodes those with this number that stand otherwise.
+fn changes(nodes: Vec<Node>, id: NodeId, state: NodeState) -> Vec<Node> {
+    let state = Some(given(state));
+    nodes
+        .into_iter()
+        .filter(|node| node.id == Some(id.0) && node.state != state)
+        .map(|node| Node {
+            address: node.address,
+            port: node.port,
+            id: node.id,
+            state,
+            ..Node::default()
+        })
+        .collect()
+}
+
+impl Nodes {
+    fn set(client: &mut Client, id: NodeId, state: NodeState) -> Result<(), Error> {
+        for node in changes(client.nodes()?, id, state) {
+            client.node_set(&node)?;
+        }
+        Ok(())
+    }
+}
 
 impl Dispatch for Nodes {
-    fn node(&mut self, _: NodeId, _: NodeState) -> Result<(), KernelError> {
+    fn node(&mut self, id: NodeId, state: NodeState) -> Result<(), KernelError> {
+        let mut client = match self.0.take() {
+            Some(client) => client,
+            None => Client::open()?,
+        };
+        Nodes::set(&mut client, id, state)?;
+        // After a failure a new one is opened: the module may have been loaded anew.
+        self.0 = Some(client);
         Ok(())
     }
 }
@@ -382,5 +426,43 @@ mod tests {
             Reason(EndReason::Deleted.to_u32()),
             "as if somebody had deleted it"
         );
+    }
+
+    #[test]
+    fn a_state_is_set_in_each_service_that_has_the_node() {
+        use tcp_splice_netlink::NodeState as Given;
+        let node = |port: u16, id: u32, state: Given| Node {
+            address: Some([192, 0, 2, 1].into()),
+            port: Some(port),
+            id: Some(id),
+            state: Some(state),
+            weight: Some(3),
+            packets: Some(100),
+            ..Node::default()
+        };
+        let all = vec![
+            node(80, 1, Given::Up),
+            node(80, 2, Given::Up),
+            node(81, 2, Given::Down),
+            node(82, 2, Given::Draining),
+        ];
+        // Only what identifies it, and its state.
+        let set = |port: u16, state: Given| Node {
+            weight: None,
+            packets: None,
+            ..node(port, 2, state)
+        };
+        for (state, expected) in [
+            (NodeState::Down, vec![set(80, Given::Down), set(82, Given::Down)]),
+            (NodeState::Joining, vec![set(80, Given::Down), set(82, Given::Down)]),
+            (NodeState::Up, vec![set(81, Given::Up), set(82, Given::Up)]),
+            (
+                NodeState::Draining,
+                vec![set(80, Given::Draining), set(81, Given::Draining)],
+            ),
+        ] {
+            assert_eq!(changes(all.clone(), NodeId(2), state), expected, "{state}");
+        }
+        assert_eq!(changes(all, NodeId(9), NodeState::Up), []);
     }
 }

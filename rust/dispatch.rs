@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets of a service that belong to no splice here: to the node that is to have them.
+//!
+//! A load balancer sends each to a node. A proxy, which is a node itself, keeps what it has a socket for, and asks
+//! other nodes about the rest, in an order that all of them share and only ever downwards: see
+//! `Documentation/dispatch.md`.
+//!
+//! No packet is modified.
+
+use crate::{
+    hook::{self, drop_packet},
+    net::{
+        forward::{Sender, Socket, Unsent},
+        netfilter::Verdict,
+        skbuff::Packet,
+    },
+    pernet::Ns,
+    service::{Output, Scheduler, Service},
+    stats::Stat,
+    xlate::{
+        choose::{self, Ask, Choice, Origin, State},
+        icmp::Quote,
+        ip::IpHeader,
+        key::{Family, FlowKey},
+        tcp::{self, Flags},
+    },
+};
+use kernel::sync::rcu;
+
+/// How a packet came in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As it is.
+    Bare,
+    /// In a tunnel of a service, from this address, as in a flow key.
+    Tunnel([u8; 16]),
+}
+
+impl Way {
+    /// What no service wants goes on as it would have, unless it was ours to unpack.
+    fn unwanted(self, ns: &Ns, packet: Packet) -> Verdict {
+        match self {
+            Way::Bare => Verdict::Accept(packet),
+            Way::Tunnel(_) => drop_packet(ns, packet, Stat::DropNoNode),
+        }
+    }
+}
+
+/// The flags of a packet that is known to be TCP.
+fn flags(packet: &mut Packet, ip: &IpHeader) -> Option<Flags> {
+    let bytes = packet.pull(ip.header_len.checked_add(tcp::HEADER_LEN)?)?;
+    tcp::flags_of(bytes, ip)
+}
+
+/// A TCP packet of no flow.
+#[inline]
+pub fn without_flow(
+    ns: &Ns,
+    mut packet: Packet,
+    key: &FlowKey,
+    ip: &IpHeader,
+    way: Way,
+    guard: &rcu::Guard,
+) -> Verdict {
+    let port = key.destination_port();
+    let Some(service) = ns.services.lookup(key.family, &key.daddr, port, guard) else {
+        return way.unwanted(ns, packet);
+    };
+    let Some(flags) = flags(&mut packet, ip) else {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    };
+    let ask = Ask {
+        flow: choose::flow_hash(service.seed, key),
+        port,
+        opens: flags.contains(Flags::SYN) && !flags.contains(Flags::ACK),
+    };
+    match service.me {
+        None => balance(ns, service, &ask, packet, guard),
+        Some(me) => match among(ns, service, me, key, &ask, &packet, way, guard) {
+            Choice::Local => Verdict::Accept(packet),
+            Choice::Node(at) => send(ns, service, at, packet, guard),
+            // The stack answers with a RST. Nobody but this host may, if anybody may.
+            Choice::Nobody if service.is_settled() => Verdict::Accept(packet),
+            Choice::Nobody => drop_packet(ns, packet, Stat::DropNotOwned),
+        },
+    }
+}
+
+/// An ICMP error about a packet of no flow that a node sent: to whoever gets what answers that.
+#[cold]
+pub fn error_without_flow(
+    ns: &Ns,
+    packet: Packet,
+    quote: &Quote,
+    way: Way,
+    guard: &rcu::Guard,
+) -> Verdict {
+    let key = quote.key.reverse();
+    let port = key.destination_port();
+    let Some(service) = ns.services.lookup(key.family, &key.daddr, port, guard) else {
+        return way.unwanted(ns, packet);
+    };
+    let ask = Ask {
+        flow: choose::flow_hash(service.seed, &key),
+        port,
+        opens: false,
+    };
+    match service.me {
+        None => balance(ns, service, &ask, packet, guard),
+        Some(me) => match among(ns, service, me, &key, &ask, &packet, way, guard) {
+            Choice::Node(at) => send(ns, service, at, packet, guard),
+            // The stack says nothing to one that it knows no socket for.
+            Choice::Local | Choice::Nobody => Verdict::Accept(packet),
+        },
+    }
+}
+
+/// What is neither TCP nor ICMP, or is no error: out of the tunnel, if it is one of a service.
+#[inline]
+pub fn other(ns: &Ns, packet: Packet, ip: &IpHeader, way: Way, guard: &rcu::Guard) -> Verdict {
+    /// Protocol numbers of IPv4 and IPv6 in a packet.
+    const IPIP: u8 = 4;
+    const IPV6: u8 = 41;
+    match (ip.family, ip.protocol, way) {
+        (Family::V4, IPIP, Way::Bare) | (Family::V6, IPV6, Way::Bare) if !ip.fragment => {
+            unpack(ns, packet, ip, guard)
+        }
+        _ => way.unwanted(ns, packet),
+    }
+}
+
+#[cold]
+fn unpack(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) -> Verdict {
+    // Ports there are none; what stands there makes no difference.
+    let ends = ip.header_len.checked_add(4);
+    let outer = ends
+        .and_then(|len| packet.pull(len))
+        .and_then(|bytes| crate::xlate::ip::key_of(bytes, ip).ok());
+    let Some(outer) = outer else {
+        return Verdict::Accept(packet);
+    };
+    if ns
+        .services
+        .by_tunnel(ip.family, &outer.daddr, guard)
+        .is_none()
+    {
+        return Verdict::Accept(packet);
+    }
+    match packet.decapsulated(ip.family, ip.header_len) {
+        Some(inner) => {
+            ns.count(Stat::Decapsulated);
+            hook::received(ns, inner, ip.family, Way::Tunnel(outer.saddr), guard)
+        }
+        None => {
+            ns.count(Stat::DropMalformed);
+            Verdict::Stolen
+        }
+    }
+}
+
+/// On a load balancer.
+#[inline]
+fn balance(ns: &Ns, service: &Service, ask: &Ask, packet: Packet, guard: &rcu::Guard) -> Verdict {
+    let chosen = match service.scheduler {
+        Scheduler::Rr | Scheduler::Weighted => service.turn(),
+        Scheduler::Hash => choose::by_score(&service.members, ask),
+        Scheduler::Ports => choose::by_port(&service.members, ask),
+    };
+    match chosen {
+        Some(at) => send(ns, service, at, packet, guard),
+        None => drop_packet(ns, packet, Stat::DropNoNode),
+    }
+}
+
+/// On a proxy. `key` is that of packets of the connection from the client.
+#[expect(clippy::too_many_arguments, reason = "all that there is to know")]
+fn among(
+    ns: &Ns,
+    service: &Service,
+    me: usize,
+    key: &FlowKey,
+    ask: &Ask,
+    packet: &Packet,
+    way: Way,
+    guard: &rcu::Guard,
+) -> Choice {
+    let choose = match service.scheduler {
+        // A turn says nothing of who has a connection.
+        Scheduler::Rr | Scheduler::Weighted => return Choice::Local,
+        Scheduler::Hash => choose::by_score_among,
+        Scheduler::Ports => choose::by_port_among,
+    };
+    match packet.socket_of(ns.net, key) {
+        Socket::Live => return Choice::Local,
+        Socket::TimeWait if !ask.opens => return Choice::Local,
+        Socket::TimeWait | Socket::None => {}
+    }
+    let origin = match way {
+        Way::Tunnel(source) => {
+            let mut nodes = service.nodes.iter();
+            nodes
+                .position(|node| !node.local && node.via == source)
+                .map_or(Origin::Outside, Origin::Node)
+        }
+        Way::Bare => origin(ns, service, me, packet, guard),
+    };
+    choose(&service.members, me, ask, origin)
+}
+
+/// Whether a bare packet is from a node: who that is, is seen from the frame.
+///
+/// A node whose link-layer address is not known yet could be anybody. Down the order is the safe way then, and the address is
+/// being asked for.
+fn origin(ns: &Ns, service: &Service, me: usize, packet: &Packet, guard: &rcu::Guard) -> Origin {
+    // What nodes send to one that is reached through tunnels comes through tunnels.
+    if service
+        .nodes
+        .get(me)
+        .is_some_and(|me| me.output == Output::Tunnel)
+    {
+        return Origin::Outside;
+    }
+    let mut unknown = false;
+    for (at, (member, node)) in service.members.iter().zip(service.nodes.iter()).enumerate() {
+        if at == me {
+            continue;
+        }
+        let family = service.key.family();
+        match packet.came_from(ns.net, family, &node.via, &node.record.link, guard) {
+            Sender::This => return Origin::Node(at),
+            Sender::Another => {}
+            // One that is gone may never have been known.
+            Sender::Unknown => unknown |= member.state != State::Down,
+        }
+    }
+    if unknown {
+        Origin::Unsure
+    } else {
+        Origin::Outside
+    }
+}
+
+/// Sends a packet to a node.
+#[inline]
+fn send(ns: &Ns, service: &Service, at: usize, packet: Packet, guard: &rcu::Guard) -> Verdict {
+    let Some(node) = service.nodes.get(at) else {
+        return drop_packet(ns, packet, Stat::DropNoNode);
+    };
+    if packet.is_lro() {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    }
+    let family = service.key.family();
+    let sent = match node.output {
+        Output::Direct => packet.send_direct(ns.net, family, &node.via, guard),
+        Output::Tunnel => {
+            let own = service.me.and_then(|me| service.nodes.get(me));
+            let source = own.map_or([0; 16], |own| own.via);
+            packet.send_tunnel(ns.net, family, &source, &node.via, guard)
+        }
+    };
+    match sent {
+        Ok(()) => {
+            node.count();
+            ns.count(Stat::Dispatched);
+            Verdict::Stolen
+        }
+        Err(Unsent::NoRoute(packet)) => drop_packet(ns, packet, Stat::DropNoRoute),
+        Err(Unsent::NoMemory(packet)) => drop_packet(ns, packet, Stat::DropNoMemory),
+        Err(Unsent::Loop(packet)) => drop_packet(ns, packet, Stat::DropLoop),
+        Err(Unsent::TooBig(packet, mtu)) => {
+            ns.count(Stat::DropTooBig);
+            packet.refuse_too_big(family, mtu);
+            Verdict::Stolen
+        }
+    }
+}
