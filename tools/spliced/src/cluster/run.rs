@@ -643,6 +643,7 @@ fn hear_kernel(open: &OpenKernel, to: &mpsc::Sender<FromKernel>, stop: &AtomicBo
 /// Tells whoever chooses nodes for packets, again and again until it is taken.
 fn tell_dispatch(mut dispatch: Box<dyn Dispatch>, told: &blocking::Receiver<(NodeId, NodeState)>) {
     let mut untold: BTreeMap<NodeId, NodeState> = BTreeMap::new();
+    let mut said = None;
     loop {
         let next = match untold.is_empty() {
             true => told
@@ -660,10 +661,16 @@ fn tell_dispatch(mut dispatch: Box<dyn Dispatch>, told: &blocking::Receiver<(Nod
         untold.retain(|id, state| match dispatch.node(*id, *state) {
             Ok(()) => false,
             Err(error) => {
-                tracing::warn!(node = id.0, %state, %error, "dispatch was not told; trying again");
+                if said.as_ref() != Some(&error) {
+                    tracing::warn!(node = id.0, %state, %error, "dispatch was not told; trying again");
+                    said = Some(error);
+                }
                 true
             }
         });
+        if untold.is_empty() {
+            said = None;
+        }
     }
 }
 
