@@ -453,8 +453,14 @@ mod tests {
             ..node(port, 2, state)
         };
         for (state, expected) in [
-            (NodeState::Down, vec![set(80, Given::Down), set(82, Given::Down)]),
-            (NodeState::Joining, vec![set(80, Given::Down), set(82, Given::Down)]),
+            (
+                NodeState::Down,
+                vec![set(80, Given::Down), set(82, Given::Down)],
+            ),
+            (
+                NodeState::Joining,
+                vec![set(80, Given::Down), set(82, Given::Down)],
+            ),
             (NodeState::Up, vec![set(81, Given::Up), set(82, Given::Up)]),
             (
                 NodeState::Draining,
