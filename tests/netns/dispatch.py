@@ -612,7 +612,7 @@ def refusals():
     other = "10.9.9.9" if FAMILY == 6 else "fd00::9"
     for words, text in (
         (("service", "add", SERVICE, "--scheduler", "rr"), "there is a service of this address and port already"),
-        (("service", "add", ADDRESS + ":0", "--scheduler", "rr"), "port 0, which is any, goes with the scheduler ports only"),
+        (("service", "add", ADDRESS + ":0", "--scheduler", "hash"), "port 0, which is any, does not go with the scheduler hash"),
         (("service", "del", ADDRESS + ":81"), "no service of this address and port; make it first"),
         (("node", "set", SERVICE, 99), "a new node needs via, the address that reaches it"),
         (("node", "set", SERVICE, 99, "--via", other), "via must be an address of the service's family"),

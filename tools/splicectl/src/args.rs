@@ -88,6 +88,9 @@ pub(crate) enum Verb {
         file: Option<PathBuf>,
     },
 
+    /// Show the cluster that this host's spliced is part of, or take this node out of it for a while.
+    Cluster(Cluster),
+
     /// Print a completion script.
     #[command(hide = true)]
     Completions {
@@ -149,6 +152,33 @@ pub(crate) struct New {
     /// Cut at once after the idle timeout, without probing the ends.
     #[arg(long)]
     pub(crate) cut_when_idle: bool,
+}
+
+/// What to ask spliced about its cluster.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    pub(crate) verb: ClusterVerb,
+
+    /// Where spliced answers; cluster.control of its configuration.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        default_value = "/run/spliced/control"
+    )]
+    pub(crate) control: PathBuf,
+}
+
+/// What to do about the cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterVerb {
+    /// List the nodes, as this one sees them.
+    Nodes,
+    /// Ask all nodes to send no new connections to this one.
+    Drain,
+    /// Ask them to send new connections again.
+    Undrain,
 }
 
 /// Which splices end, and how.
@@ -310,6 +340,8 @@ mod tests {
             "splicectl del 1 2",
             "splicectl del --reset 1",
             "splicectl del 1 --return",
+            "splicectl cluster nodes -j",
+            "splicectl cluster drain --control /tmp/x",
             "splicectl service add 192.0.2.1:80 --scheduler rr",
             "splicectl service add [2001:db8::1]:0 --scheduler ports --seed 7",
             "splicectl service ls",

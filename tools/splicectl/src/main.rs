@@ -3,6 +3,7 @@
 //! Makes, lists and cuts TCP splices of the network namespace it is run in, and sets its services and nodes.
 
 mod args;
+mod cluster;
 mod del;
 mod fail;
 mod format;
@@ -39,6 +40,7 @@ fn run(args: Args) -> Result<(), Fail> {
         Verb::Nodes => node::list(out),
         Verb::Save { file } => save::run(file.as_deref()),
         Verb::Restore { file } => restore::run(out, file.as_ref()),
+        Verb::Cluster(cluster) => cluster::run(out, &cluster),
         Verb::Completions { shell } => pages::completions(shell),
         Verb::Man { folder } => pages::man(folder.as_deref()),
     }

@@ -17,6 +17,8 @@ use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
 use crate::backend::Idling;
+use crate::cluster::run::Settings;
+use crate::cluster::section::{self, FileCluster};
 use crate::log::Format;
 use crate::pool::{Policy, Pool};
 use crate::route::{Host, Mode, Route, Table};
@@ -110,6 +112,8 @@ pub struct Config {
     pub access_log: Option<PathBuf>,
     /// What to listen on.
     pub listeners: Vec<Listener>,
+    /// How this node takes part in a cluster, if it does.
+    pub cluster: Option<Settings>,
 }
 
 /// One thing wrong with a configuration.
@@ -218,6 +222,7 @@ struct File {
     listener: Vec<Spanned<FileListener>>,
     #[serde(default)]
     pool: BTreeMap<String, Spanned<FilePool>>,
+    cluster: Option<Spanned<FileCluster>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -295,7 +300,7 @@ struct FilePool {
 
 /// A duration written as a number and a unit: `250ms`, `10s`, `15m`, `1h`.
 #[derive(Clone, Copy)]
-struct Time(Duration);
+pub(crate) struct Time(Duration);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -333,13 +338,13 @@ impl<'de> Deserialize<'de> for Time {
 }
 
 /// Compares the parts of a file with each other and collects what is wrong.
-struct Check<'t> {
+pub(crate) struct Check<'t> {
     text: &'t str,
-    problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn wrong(&mut self, span: Range<usize>, message: impl Into<String>) {
+    pub(crate) fn wrong(&mut self, span: Range<usize>, message: impl Into<String>) {
         let line = line_of(self.text, span.start);
         self.problems.push(Problem {
             line,
@@ -396,6 +401,10 @@ impl Check<'_> {
             ),
         };
 
+        let is_node = file.cluster.is_some();
+        let cluster = file
+            .cluster
+            .and_then(|file| section::check(&mut self, file));
         let pools = self.pools(file.pool);
         let mut used = HashSet::new();
         // Pools whose connections wait for requests.
@@ -472,10 +481,10 @@ impl Check<'_> {
                 routes,
             });
         }
-        if listeners.is_empty() {
+        if listeners.is_empty() && !is_node {
             self.problems.push(Problem {
                 line: 0,
-                message: "no [[listener]]; nothing would be served, add one".into(),
+                message: "no [[listener]] and no [cluster]; nothing would be done, add one".into(),
             });
         }
         for (name, (_, span)) in &pools {
@@ -521,10 +530,11 @@ impl Check<'_> {
             },
             access_log: file.log.access,
             listeners,
+            cluster,
         })
     }
 
-    fn count(
+    pub(crate) fn count(
         &mut self,
         key: &str,
         given: Option<Spanned<usize>>,
@@ -546,7 +556,12 @@ impl Check<'_> {
         given.into_inner()
     }
 
-    fn positive(&mut self, key: &str, given: Option<Spanned<Time>>, default: Duration) -> Duration {
+    pub(crate) fn positive(
+        &mut self,
+        key: &str,
+        given: Option<Spanned<Time>>,
+        default: Duration,
+    ) -> Duration {
         let Some(given) = given else { return default };
         if given.get_ref().0.is_zero() {
             self.wrong(given.span(), format!("{key} is zero; use \"10s\" or such"));
@@ -554,7 +569,7 @@ impl Check<'_> {
         given.get_ref().0
     }
 
-    fn address(&mut self, text: &Spanned<String>) -> Option<SocketAddr> {
+    pub(crate) fn address(&mut self, text: &Spanned<String>) -> Option<SocketAddr> {
         match text.get_ref().parse() {
             Ok(address) => Some(address),
             Err(_) => {

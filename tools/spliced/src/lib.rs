@@ -16,13 +16,15 @@
 //!    [`kernel`], and [`returns`] hears of its end; or [`gateway`] copies in user space.
 //! 5. [`log`] writes one line.
 //!
-//! [`server`] starts and stops the loops, and [`config`] reads the file that says all this.
+//! [`server`] starts and stops the loops, and [`config`] reads the file that says all this. In a
+//! [`cluster`], other hosts can carry its splices.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod backend;
 pub mod body;
+pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod gateway;

@@ -12,6 +12,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use spliced::cluster::keys::{self, Tls};
+use spliced::cluster::row::NodeId;
+use spliced::cluster::run::{Cluster, Settings};
+use spliced::cluster::{admission, control, netlink};
 use spliced::config::Config;
 use spliced::connection::Phase;
 use spliced::server::Server;
@@ -36,6 +40,14 @@ struct Arguments {
     /// Append one JSON line for each request to this file; overrides log.access.
     #[arg(long, value_name = "PATH")]
     access_log: Option<PathBuf>,
+    /// Make the keys of a cluster's nodes in this folder, and its authority if it is not there yet,
+    /// and exit.
+    #[arg(long, value_name = "FOLDER", requires = "nodes", conflicts_with_all = ["check", "access_log"])]
+    make_keys: Option<PathBuf>,
+    /// Which nodes to make keys for, as in 1,2,3.
+    #[arg(long, value_name = "ID,...", requires = "make_keys", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(1..))]
+    nodes: Vec<u32>,
     /// Print a completion script and exit.
     #[arg(long, value_name = "SHELL", hide = true, exclusive = true)]
     completions: Option<Shell>,
@@ -81,6 +93,19 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    if let Some(folder) = &arguments.make_keys {
+        let nodes: Vec<_> = arguments.nodes.iter().copied().map(NodeId).collect();
+        return match keys::make(folder, &nodes) {
+            Ok(made) => {
+                made.iter().for_each(|file| println!("{}", file.display()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("spliced: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let config = match arguments.load() {
         Ok(config) => config,
         Err(error) => {
@@ -89,6 +114,10 @@ fn main() -> ExitCode {
         }
     };
     if arguments.check {
+        if let Some(Err(error)) = config.cluster.as_ref().map(|c| Tls::load(&c.keys, c.me)) {
+            eprintln!("{}: cluster.keys: {error}", arguments.config.display());
+            return ExitCode::FAILURE;
+        }
         println!("{}: good", arguments.config.display());
         return ExitCode::SUCCESS;
     }
@@ -101,20 +130,40 @@ fn main() -> ExitCode {
     }
 }
 
+/// Starts this host's part in a cluster, and what answers `splicectl` about it.
+fn join(settings: Settings) -> Result<Cluster> {
+    let path = settings.control.clone();
+    let me = settings.me.0;
+    let open = Arc::new(netlink::open);
+    let cluster = Cluster::start(settings, open, Box::new(netlink::Nodes::default()))?;
+    let listener = cluster
+        .runtime()
+        .block_on(control::bind(&path))
+        .with_context(|| format!("cluster.control: {}", path.display()))?;
+    let serve = control::serve(listener, cluster.handle());
+    cluster.runtime().spawn(serve);
+    tracing::info!(node = me, "the cluster is started");
+    Ok(cluster)
+}
+
 fn run(arguments: &Arguments, config: Config) -> Result<()> {
     log::init(config.log_format, config.log_level)
         .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))?;
-    let open: Arc<OpenSplicer> = Arc::new(kernel::open);
+    let mut open: Arc<OpenSplicer> = Arc::new(kernel::open);
     if config.splices() {
         if let Err(reason) = open() {
             tracing::warn!(%reason, "the kernel makes no splices now; connections are copied in user space");
         }
     }
+    let cluster = config.cluster.clone().map(join).transpose()?;
+    if let Some(cluster) = &cluster {
+        open = admission::replicating(open, cluster.handle());
+    }
     let signals = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .context("cannot make an event loop")?;
-    signals.block_on(async {
+    let result = signals.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
@@ -138,7 +187,11 @@ fn run(arguments: &Arguments, config: Config) -> Result<()> {
         }
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    if let Some(cluster) = cluster {
+        cluster.stop();
+    }
+    result
 }
 
 /// A second signal ends the wait for connections.

@@ -188,6 +188,9 @@ impl Server {
         if started(&old) != started(&self.config) || old.access_log != self.config.access_log {
             tracing::warn!("workers, arming_threads and [log] change at the next restart only");
         }
+        if old.cluster != self.config.cluster {
+            tracing::warn!("[cluster] changes at the next restart only");
+        }
         if let Some(access) = &self.shared.access {
             access.reopen();
         }

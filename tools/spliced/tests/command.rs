@@ -4,7 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
@@ -43,7 +43,13 @@ fn pages_name_every_option() {
         let output = spliced().args(page).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).replace('\\', "");
         assert!(output.status.success());
-        for option in ["--config", "--check", "--access-log"] {
+        for option in [
+            "--config",
+            "--check",
+            "--access-log",
+            "--make-keys",
+            "--nodes",
+        ] {
             assert!(text.contains(option), "{option} not in {page:?}");
         }
     }
@@ -125,6 +131,8 @@ fn the_document_is_complete_and_true() {
         "[pool.p]\n",
         "[[listener]]\n",
         "[[listener]]\n[[listener.route]]\n",
+        "[cluster]\n",
+        "[[cluster.node]]\n",
     ] {
         let message = Config::parse(&format!("{place}nonsense = 1\n")).unwrap_err()[0]
             .message
@@ -358,4 +366,125 @@ fn an_address_in_use_is_told() {
         said.contains("cannot listen on") && said.contains("stop the other process"),
         "{said}"
     );
+}
+
+#[test]
+fn the_cluster_example_is_good() {
+    let path = file("../../Documentation/examples/three-proxies.toml");
+    let config = Config::load(&path).unwrap();
+    let cluster = config.cluster.unwrap();
+    assert_eq!(cluster.members.len(), 4);
+    // The keys are another matter.
+    let output = check(&path);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("cluster.keys: ") && said.contains("ca.crt"),
+        "{said}"
+    );
+}
+
+/// A node that is nothing but a balancer, so that it needs no kernel module.
+struct Balancer {
+    child: Child,
+    control: PathBuf,
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Balancer {
+    fn start(dir: &Path, id: usize, addresses: &[SocketAddr]) -> Balancer {
+        let control = dir.join(format!("control-{id}"));
+        let mut text = format!(
+            "[cluster]\nid = {id}\nkeys = {:?}\ncontrol = {control:?}\n",
+            dir.join("keys")
+        );
+        for (n, address) in addresses.iter().enumerate() {
+            text += &format!(
+                "[[cluster.node]]\nid = {}\naddresses = [\"{address}\"]\nroles = [\"balancer\"]\n",
+                n + 1
+            );
+        }
+        let path = dir.join(format!("config-{id}"));
+        std::fs::write(&path, text).unwrap();
+        let output = check(&path);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let child = spliced()
+            .arg("--config")
+            .arg(&path)
+            .stderr(std::fs::File::create(dir.join(format!("log-{id}"))).unwrap())
+            .spawn()
+            .unwrap();
+        Balancer { child, control }
+    }
+
+    /// What it answers to a word.
+    fn ask(&self, word: &str) -> Option<serde_json::Value> {
+        let mut stream = UnixStream::connect(&self.control).ok()?;
+        stream.write_all(word.as_bytes()).ok()?;
+        stream.shutdown(std::net::Shutdown::Write).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Waits until it sees the other node in this state.
+    fn wait(&self, state: &str) {
+        let start = Instant::now();
+        loop {
+            let nodes = self.ask("nodes");
+            let seen = nodes.as_ref().map(|nodes| &nodes[1]["state"]);
+            if seen.is_some_and(|seen| seen == state) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "not {state}: {nodes:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn two_daemons_find_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = spliced()
+        .arg("--make-keys")
+        .arg(dir.path().join("keys"))
+        .args(["--nodes", "1,2"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 6);
+    let addresses = [free(), free()];
+    let one = Balancer::start(dir.path(), 1, &addresses);
+    let two = Balancer::start(dir.path(), 2, &addresses);
+    one.wait("up");
+    two.wait("up");
+    assert_eq!(one.ask("nodes").unwrap()[0]["this"], true);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(&one.control).unwrap().permissions()
+        ) & 0o777,
+        0o600
+    );
+    assert!(one.ask("nonsense").unwrap()["error"].is_string());
+    // A second one of the same number does not take its place.
+    let mut twin = Balancer::start(dir.path(), 1, &addresses);
+    assert_eq!(twin.child.wait().unwrap().code(), Some(1));
+    let said = std::fs::read_to_string(dir.path().join("log-1")).unwrap();
+    assert!(said.contains("cluster.listen: cannot listen on"), "{said}");
+    two.ask("drain").unwrap();
+    one.wait("draining");
+    two.ask("undrain").unwrap();
+    one.wait("up");
+    drop(two);
+    one.wait("down");
 }

@@ -1,0 +1,1016 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Nodes and kernels in a world without threads, sockets or clocks: connections break and lose what
+//! is on its way, heartbeats are lost, nodes are cut off, daemons and hosts die; time is a number.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use spliced::cluster::kernel::{Heard, NodeState};
+use spliced::cluster::message::Message;
+use spliced::cluster::node::{
+    Done, Event, Node, Op, Outcome, Output, Replicas, Roles, Terms, WhenShort,
+};
+use spliced::cluster::row::{Both, Key, NodeId};
+
+use crate::fake::{FIN, RESET, State, row};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A little earlier than due, as it is with real ones.
+const SENT_EVERY: Duration = Duration::from_millis(90);
+
+struct Host {
+    node: Option<Node>,
+    kernel: State,
+    incarnation: u64,
+    beat_at: Duration,
+    dispatch: BTreeMap<NodeId, NodeState>,
+    answers: BTreeMap<u64, Outcome>,
+    events: Vec<(Duration, Event)>,
+}
+
+/// One direction of a connection.
+#[derive(Default)]
+struct Pipe {
+    queue: VecDeque<(Duration, Message)>,
+}
+
+struct World {
+    now: Duration,
+    hosts: BTreeMap<NodeId, Host>,
+    /// Connections, by both ends, lower first.
+    links: BTreeMap<(NodeId, NodeId), u64>,
+    pipes: BTreeMap<(NodeId, NodeId), Pipe>,
+    generation: u64,
+    /// Pairs that cannot reach each other.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    delay: Duration,
+    step: Duration,
+    terms: Terms,
+}
+
+fn pair(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
+    (a.min(b), a.max(b))
+}
+
+const PROXY: Roles = Roles {
+    balancer: false,
+    proxy: true,
+    backend: false,
+};
+const BALANCER: Roles = Roles {
+    balancer: true,
+    proxy: false,
+    backend: false,
+};
+
+fn n(id: u32) -> NodeId {
+    NodeId(id)
+}
+
+impl World {
+    fn new(roles: &[Roles], replicas: Replicas, when_short: WhenShort) -> World {
+        let nodes: BTreeMap<NodeId, Roles> = (1..).map(NodeId).zip(roles.iter().copied()).collect();
+        let terms = Terms {
+            me: NodeId(0),
+            nodes: nodes.clone(),
+            interval: ms(100),
+            misses: 3,
+            replicas,
+            when_short,
+            ack_timeout: ms(500),
+            progress_every: ms(1000),
+            tombstones: Duration::from_secs(600),
+            grace: ms(1000),
+            max_rows: 10_000,
+        };
+        let mut world = World {
+            now: ms(10),
+            hosts: BTreeMap::new(),
+            links: BTreeMap::new(),
+            pipes: BTreeMap::new(),
+            generation: 0,
+            cut: BTreeSet::new(),
+            delay: ms(1),
+            step: ms(10),
+            terms,
+        };
+        for id in nodes.into_keys() {
+            let host = Host {
+                node: None,
+                kernel: State::default(),
+                incarnation: 0,
+                beat_at: world.now,
+                dispatch: BTreeMap::new(),
+                answers: BTreeMap::new(),
+                events: Vec::new(),
+            };
+            world.hosts.insert(id, host);
+            world.start(id);
+        }
+        world
+    }
+
+    fn three() -> World {
+        let mut world = World::new(&[PROXY; 3], Replicas::All, WhenShort::Warn);
+        world.run(ms(2000));
+        world
+    }
+
+    fn host(&mut self, id: NodeId) -> &mut Host {
+        self.hosts.get_mut(&id).unwrap()
+    }
+
+    fn start(&mut self, id: NodeId) {
+        let mut terms = self.terms.clone();
+        terms.me = id;
+        let now = self.now;
+        let host = self.host(id);
+        host.incarnation += 1;
+        host.beat_at = now;
+        host.node = Some(Node::new(terms, host.incarnation, now));
+        self.act(id);
+    }
+
+    /// The daemon dies; the kernel goes on.
+    fn kill(&mut self, id: NodeId) {
+        self.host(id).node = None;
+        let broken: Vec<_> = self
+            .links
+            .keys()
+            .filter(|(a, b)| *a == id || *b == id)
+            .copied()
+            .collect();
+        broken.into_iter().for_each(|pair| self.break_link(pair));
+    }
+
+    fn break_link(&mut self, (a, b): (NodeId, NodeId)) {
+        let Some(generation) = self.links.remove(&(a, b)) else {
+            return;
+        };
+        self.pipes.remove(&(a, b));
+        self.pipes.remove(&(b, a));
+        for (one, other) in [(a, b), (b, a)] {
+            let now = self.now;
+            if let Some(node) = &mut self.host(one).node {
+                node.unlinked(other, generation, now);
+            }
+            self.act(one);
+        }
+    }
+
+    /// Does what a node says, in a kernel that answers at once.
+    fn act(&mut self, id: NodeId) {
+        let now = self.now;
+        loop {
+            let host = self.host(id);
+            let Some(node) = &mut host.node else { return };
+            let outputs = node.take(now);
+            if outputs.is_empty() {
+                break;
+            }
+            for output in outputs {
+                let host = self.host(id);
+                let Some(node) = &mut host.node else { return };
+                match output {
+                    Output::Send(to, generation, message) => {
+                        if self.links.get(&pair(id, to)) == Some(&generation) {
+                            // What is not a message does not get through.
+                            let frame = message.frame();
+                            let message = Message::decode(&frame[4..]).unwrap();
+                            let at = now + self.delay;
+                            let pipe = self.pipes.entry((id, to)).or_default();
+                            pipe.queue.push_back((at, message));
+                        }
+                    }
+                    Output::Reset(to, generation, _) => {
+                        if self.links.get(&pair(id, to)) == Some(&generation) {
+                            self.break_link(pair(id, to));
+                        }
+                    }
+                    Output::Op(Op::Install(row)) => {
+                        let result = host.kernel.install(&row);
+                        node.done(Done::Installed(row.key(), row.progress, result), now);
+                    }
+                    Output::Op(Op::Advance {
+                        id,
+                        progress,
+                        replicated,
+                    }) => {
+                        let _ = host.kernel.advance(id, &progress, replicated);
+                    }
+                    Output::Op(Op::Forget { id, reason }) => {
+                        let _ = host.kernel.forget(id, reason);
+                    }
+                    Output::Op(Op::List { epoch }) => {
+                        for chunk in host.kernel.list().chunks(3) {
+                            node.done(Done::Listing(chunk.to_vec()), now);
+                        }
+                        node.done(Done::Listed { epoch, whole: true }, now);
+                    }
+                    Output::Dispatch(id, state) => {
+                        host.dispatch.insert(id, state);
+                    }
+                    Output::Answer(ticket, outcome) => {
+                        let before = host.answers.insert(ticket, outcome);
+                        assert_eq!(before, None, "a ticket is answered once");
+                    }
+                    Output::Event(event) => host.events.push((now, event)),
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        self.now += self.step;
+        let now = self.now;
+        let ids: Vec<_> = self.hosts.keys().copied().collect();
+        // New connections.
+        for &a in &ids {
+            for &b in &ids {
+                let both = self.hosts[&a].node.is_some() && self.hosts[&b].node.is_some();
+                if a < b && both && !self.links.contains_key(&(a, b)) && !self.cut.contains(&(a, b))
+                {
+                    self.generation += 1;
+                    let generation = self.generation;
+                    self.links.insert((a, b), generation);
+                    for (one, other) in [(a, b), (b, a)] {
+                        let incarnation = self.hosts[&other].incarnation;
+                        let node = self.host(one).node.as_mut().unwrap();
+                        node.linked(other, generation, incarnation, now);
+                        self.act(one);
+                    }
+                }
+            }
+        }
+        // Messages; those to a node that is cut off wait, as TCP lets them.
+        for &to in &ids {
+            for &from in &ids {
+                while let Some(generation) = self.links.get(&pair(from, to)).copied() {
+                    if self.cut.contains(&pair(from, to)) {
+                        break;
+                    }
+                    let Some(pipe) = self.pipes.get_mut(&(from, to)) else {
+                        break;
+                    };
+                    if pipe.queue.front().is_none_or(|(at, _)| *at > now) {
+                        break;
+                    }
+                    let (_, message) = pipe.queue.pop_front().unwrap();
+                    if let Some(node) = &mut self.host(to).node {
+                        node.message(from, generation, message, now);
+                    }
+                    self.act(to);
+                }
+            }
+        }
+        for &id in &ids {
+            let host = self.host(id);
+            while let Some(event) = host.kernel.event() {
+                if let Some(node) = &mut host.node {
+                    match event {
+                        Heard::Seen(seen) => node.seen(seen, now),
+                        Heard::Lost => node.lost_events(now),
+                    }
+                }
+            }
+            self.act(id);
+        }
+        for &id in &ids {
+            let host = self.host(id);
+            if let Some(node) = host.node.as_ref().filter(|_| host.beat_at <= now) {
+                let beat = node.beat();
+                let beat = spliced::cluster::node::Beat {
+                    incarnation: host.incarnation,
+                    ..beat
+                };
+                host.beat_at = now + SENT_EVERY;
+                for &other in ids.iter().filter(|other| **other != id) {
+                    if self.cut.contains(&pair(id, other)) {
+                        continue;
+                    }
+                    if let Some(node) = &mut self.host(other).node {
+                        node.heartbeat(id, beat, now);
+                    }
+                    self.act(other);
+                }
+            }
+            if let Some(node) = &mut self.host(id).node {
+                if node.deadline(now) <= now {
+                    node.tick(now);
+                }
+            }
+            self.act(id);
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    fn cut_off(&mut self, id: NodeId) {
+        let others: Vec<_> = self.hosts.keys().copied().filter(|o| *o != id).collect();
+        self.cut
+            .extend(others.into_iter().map(|other| pair(id, other)));
+    }
+
+    fn table(&self, id: u32) -> BTreeMap<Key, Both> {
+        let node = self.hosts[&n(id)].node.as_ref().unwrap();
+        node.rows().map(|row| (row.key(), row.progress)).collect()
+    }
+
+    fn state(&self, seen_by: u32, of: u32) -> NodeState {
+        self.hosts[&n(seen_by)].dispatch[&n(of)]
+    }
+
+    /// Makes the splice number `which` on a host, drained.
+    fn make(&mut self, on: u32, which: u16) -> Key {
+        let kernel = &mut self.host(n(on)).kernel;
+        let id = kernel.make(row(which));
+        kernel.drained(id);
+        row(which).key()
+    }
+
+    fn kernel(&mut self, of: u32) -> &mut State {
+        &mut self.host(n(of)).kernel
+    }
+
+    fn replicate(&mut self, on: u32, id: u64, ticket: u64) {
+        let now = self.now;
+        let node = self.host(n(on)).node.as_mut().unwrap();
+        node.replicate(id, ticket, now);
+        self.act(n(on));
+    }
+
+    fn answer(&self, on: u32, ticket: u64) -> Option<&Outcome> {
+        self.hosts[&n(on)].answers.get(&ticket)
+    }
+}
+
+#[test]
+fn all_come_up_together() {
+    let world = World::three();
+    for by in 1..=3 {
+        for of in 1..=3 {
+            assert_eq!(world.state(by, of), NodeState::Up, "{of} seen by {by}");
+        }
+    }
+}
+
+#[test]
+fn committed_only_when_all_hold_it() {
+    let mut world = World::three();
+    let id = world.kernel(1).make(row(1));
+    world.replicate(1, id, 7);
+    world.run(ms(3000));
+    assert_eq!(world.answer(1, 7), None, "it still drains");
+    assert!(world.table(2).is_empty());
+    world.kernel(1).drained(id);
+    world.delay = ms(100);
+    world.run(ms(150));
+    // Its row has arrived at both; their word has not come back.
+    assert_eq!(world.kernel(2).installs, 1);
+    assert_eq!(world.answer(1, 7), None);
+    world.run(ms(100));
+    assert_eq!(world.answer(1, 7), Some(&Outcome::Committed(2)));
+    assert!(world.kernel(1).live[&id].replicated);
+    let key = row(1).key();
+    for node in 1..=3 {
+        assert!(world.kernel(node).id_of(&key).is_some(), "{node}");
+    }
+    // A second request is answered at once.
+    world.replicate(1, id, 8);
+    assert_eq!(world.answer(1, 8), Some(&Outcome::Committed(2)));
+}
+
+#[test]
+fn a_splice_that_ends_before_it_is_whole() {
+    let mut world = World::three();
+    let id = world.kernel(1).make(row(1));
+    world.replicate(1, id, 7);
+    world.kernel(1).end(id, RESET);
+    world.run(ms(20));
+    assert_eq!(world.answer(1, 7), Some(&Outcome::Ended));
+    // One that nobody ever hears of.
+    world.replicate(1, 999, 8);
+    world.run(ms(50));
+    assert_eq!(world.answer(1, 8), None);
+    world.run(ms(2500));
+    assert_eq!(world.answer(1, 8), Some(&Outcome::Ended));
+}
+
+#[test]
+fn two_of_three_by_weight_and_the_next_when_one_refuses() {
+    let mut world = World::new(&[PROXY; 4], Replicas::Count(2), WhenShort::Warn);
+    world.run(ms(2000));
+    let key = row(5).key();
+    let mut order = [2, 3, 4].map(n);
+    order.sort_by_key(|id| std::cmp::Reverse(key.weight(*id)));
+    let id = world.kernel(1).make(row(5));
+    world.kernel(1).drained(id);
+    world.replicate(1, id, 1);
+    world.run(ms(100));
+    assert_eq!(world.answer(1, 1), Some(&Outcome::Committed(2)));
+    let holds =
+        |world: &mut World, id: NodeId, key: &Key| world.host(id).kernel.id_of(key).is_some();
+    assert!(holds(&mut world, order[0], &key) && holds(&mut world, order[1], &key));
+    assert!(!holds(&mut world, order[2], &key));
+    // Another, whose first choice has no room.
+    let key = row(6).key();
+    order.sort_by_key(|id| std::cmp::Reverse(key.weight(*id)));
+    world.host(order[0]).kernel.refuse = Some("no memory".into());
+    let id = world.kernel(1).make(row(6));
+    world.kernel(1).drained(id);
+    world.replicate(1, id, 2);
+    world.run(ms(100));
+    assert_eq!(world.answer(1, 2), Some(&Outcome::Committed(2)));
+    assert!(holds(&mut world, order[1], &key) && holds(&mut world, order[2], &key));
+    let refused = Event::RefusedBy(order[0], key, "no memory".into());
+    assert!(world.hosts[&n(1)].events.iter().any(|(_, e)| *e == refused));
+}
+
+#[test]
+fn a_lost_holder_is_replaced() {
+    let mut world = World::new(&[PROXY; 4], Replicas::Count(2), WhenShort::Warn);
+    world.run(ms(2000));
+    let keys: Vec<_> = (0..30).map(|which| world.make(1, which)).collect();
+    world.run(ms(500));
+    // Also when it was the owner that died.
+    for dead in [2, 1] {
+        world.kill(n(dead));
+        world.kernel(dead).reboot();
+        world.run(ms(4000));
+        let alive: Vec<_> = (1..=4)
+            .filter(|id| world.hosts[&n(*id)].node.is_some())
+            .collect();
+        for key in &keys {
+            let have = alive
+                .iter()
+                .filter(|id| world.hosts[&n(**id)].kernel.id_of(key).is_some());
+            assert!(have.count() >= 2, "{key:?} without {dead}");
+        }
+    }
+}
+
+#[test]
+fn with_too_few_peers_it_warns_or_refuses() {
+    for when_short in [WhenShort::Warn, WhenShort::Refuse] {
+        let mut world = World::new(&[PROXY; 3], Replicas::Count(2), when_short);
+        world.run(ms(2000));
+        let node = |world: &World| world.hosts[&n(1)].node.as_ref().unwrap().short_of_peers();
+        assert_eq!(node(&world), None);
+        world.kill(n(3));
+        world.run(ms(400));
+        let refuses = when_short == WhenShort::Refuse;
+        assert_eq!(node(&world).is_some(), refuses);
+        let id = world.kernel(1).make(row(1));
+        world.kernel(1).drained(id);
+        world.replicate(1, id, 1);
+        world.run(ms(50));
+        match world.answer(1, 1) {
+            Some(Outcome::Degraded { have: 1, want: 2 }) => assert!(!refuses),
+            Some(Outcome::Refused(why)) => {
+                assert!(refuses && why.starts_with("1 of 2 replicas"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let short = |(_, event): &(Duration, Event)| {
+            matches!(
+                event,
+                Event::Short {
+                    have: 1,
+                    want: 2,
+                    ..
+                }
+            )
+        };
+        assert_eq!(
+            world.hosts[&n(1)]
+                .events
+                .iter()
+                .filter(|e| short(e))
+                .count(),
+            1
+        );
+        assert!(!world.kernel(1).live[&id].replicated);
+        // The third comes back: it is made good.
+        world.start(n(3));
+        world.run(ms(3000));
+        assert!(world.kernel(3).id_of(&row(1).key()).is_some());
+        assert!(world.kernel(1).live[&id].replicated);
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_acknowledge_is_not_waited_for() {
+    let mut world = World::three();
+    world.cut.insert((n(1), n(3)));
+    let id = world.kernel(1).make(row(1));
+    world.kernel(1).drained(id);
+    world.replicate(1, id, 1);
+    world.run(ms(190));
+    assert_eq!(world.answer(1, 1), None);
+    world.run(ms(120));
+    // It is lost by now, and all that are alive hold it.
+    assert_eq!(world.answer(1, 1), Some(&Outcome::Committed(1)));
+}
+
+#[test]
+fn a_death_is_seen_within_300_ms() {
+    let mut world = World::three();
+    // At every moment between two heartbeats.
+    for late in (0..100).step_by(10) {
+        world.run(ms(30_000 + late));
+        let died = world.now;
+        world.kill(n(3));
+        world.cut_off(n(3));
+        world.run(ms(300));
+        assert_eq!(world.state(1, 3), NodeState::Down, "{late}");
+        let lost =
+            |(_, event): &&(Duration, Event)| matches!(event, Event::Lost(id, _) if *id == n(3));
+        let (at, _) = world.hosts[&n(1)].events.iter().rev().find(lost).unwrap();
+        let took = *at - died;
+        assert!(took > ms(190) && took <= ms(300), "{took:?}");
+        world.cut.clear();
+        world.start(n(3));
+        world.run(ms(30_000));
+        assert_eq!(world.state(1, 3), NodeState::Up, "{late}");
+    }
+}
+
+#[test]
+fn two_lost_heartbeats_change_nothing() {
+    let mut world = World::three();
+    let before: usize = world.hosts[&n(1)].events.len();
+    for _ in 0..20 {
+        world.cut_off(n(3));
+        world.run(ms(170));
+        world.cut.clear();
+        world.run(ms(130));
+    }
+    assert_eq!(world.hosts[&n(1)].events.len(), before);
+}
+
+#[test]
+fn who_flaps_is_up_only_when_it_is_steady() {
+    let mut world = World::three();
+    for _ in 0..3 {
+        world.cut_off(n(3));
+        world.run(ms(350));
+        world.cut.clear();
+        world.run(ms(400));
+    }
+    assert_eq!(world.state(1, 3), NodeState::Joining);
+    world.run(ms(1500));
+    assert_eq!(world.state(1, 3), NodeState::Joining);
+    world.run(ms(500));
+    assert_eq!(world.state(1, 3), NodeState::Up);
+}
+
+#[test]
+fn a_host_that_returns_gets_the_whole_table_before_it_counts() {
+    let mut world = World::three();
+    (0..1000).for_each(|which| {
+        world.make(1 + u32::from(which % 2), which);
+    });
+    world.run(ms(1000));
+    world.kill(n(3));
+    world.kernel(3).reboot();
+    world.run(ms(1000));
+    world.delay = ms(40);
+    world.start(n(3));
+    let mut came_up = None;
+    for _ in 0..1000 {
+        world.step();
+        let whole = world.kernel(3).live.len() == 1000;
+        if world.state(1, 3) == NodeState::Up {
+            assert!(whole, "it has {}", world.kernel(3).live.len());
+            came_up = Some(world.now);
+            break;
+        }
+    }
+    assert!(came_up.is_some());
+    assert_eq!(world.table(3), world.table(1));
+}
+
+#[test]
+fn changes_during_a_snapshot_are_in_it() {
+    let mut world = World::three();
+    (0..1000).for_each(|which| {
+        world.make(1, which);
+    });
+    world.run(ms(1000));
+    world.kill(n(3));
+    world.kernel(3).reboot();
+    world.run(ms(500));
+    // Sixteen round trips for the table.
+    world.delay = ms(50);
+    world.start(n(3));
+    let mut ended = Vec::new();
+    for round in 0..40u16 {
+        world.run(ms(20));
+        // One ends on either, one is new, one sees a FIN.
+        let (old, new, fin) = (row(round).key(), 2000 + round, row(500 + round).key());
+        let on = 1 + u32::from(round % 2);
+        if let Some(id) = world.kernel(on).id_of(&old) {
+            world.kernel(on).end(id, RESET);
+            ended.push(old);
+        }
+        world.make(on, new);
+        let id = world.kernel(on).id_of(&fin).unwrap();
+        world.kernel(on).fin(id, 0, false);
+    }
+    world.run(ms(5000));
+    assert_eq!(ended.len(), 40);
+    assert_eq!(world.table(3).len(), 1000);
+    assert_eq!(world.table(1), world.table(3));
+    assert_eq!(world.table(2), world.table(3));
+    assert_eq!(world.kernel(3).table(), world.table(3));
+    for key in ended {
+        assert!(world.kernel(3).id_of(&key).is_none());
+    }
+    for round in 0..40 {
+        assert!(world.table(3)[&row(500 + round).key()][0].fin_seen);
+    }
+}
+
+#[test]
+fn a_partition_heals() {
+    let mut world = World::three();
+    let shared: Vec<_> = (0..20).map(|which| world.make(1, which)).collect();
+    world.run(ms(500));
+    world.cut_off(n(3));
+    world.run(ms(500));
+    // Both sides go on: ends on either side, FINs, and new ones.
+    for (on, which) in [(1, 0), (2, 1), (3, 2)] {
+        let id = world.kernel(on).id_of(&shared[which]).unwrap();
+        world.kernel(on).end(id, RESET);
+    }
+    for (on, which, direction) in [(3, 3, 0), (1, 3, 1), (3, 4, 0), (2, 5, 1)] {
+        let id = world.kernel(on).id_of(&shared[which]).unwrap();
+        world.kernel(on).fin(id, direction, true);
+    }
+    let news = [world.make(1, 100), world.make(3, 101)];
+    world.run(Duration::from_secs(3600));
+    world.cut.clear();
+    world.run(ms(3000));
+    for key in &shared[..4] {
+        // Number 3 had a FIN of one direction on each side, which makes two.
+        for node in 1..=3 {
+            assert!(world.kernel(node).id_of(key).is_none(), "{key:?} on {node}");
+        }
+    }
+    for node in 1..=3 {
+        assert_eq!(world.table(node).len(), 18);
+        assert!(news.iter().all(|key| world.table(node).contains_key(key)));
+        assert!(world.table(node)[&shared[4]][0].fin_acked);
+        assert!(world.table(node)[&shared[5]][1].fin_acked);
+        assert_eq!(world.kernel(node).table(), world.table(node));
+    }
+    for by in 1..=3 {
+        assert_eq!(world.state(by, 3), NodeState::Up);
+    }
+}
+
+#[test]
+fn two_that_lost_only_each_other_do_not_count_before_they_are_in_step() {
+    let mut world = World::three();
+    world.cut.insert((n(1), n(3)));
+    world.run(ms(2000));
+    assert_eq!(world.state(1, 3), NodeState::Down);
+    assert_eq!(world.state(2, 3), NodeState::Up);
+    let key = world.make(3, 1);
+    world.run(ms(500));
+    assert!(world.kernel(2).id_of(&key).is_some());
+    assert!(world.kernel(1).id_of(&key).is_none());
+    world.cut.clear();
+    world.delay = ms(200);
+    let mut joined = false;
+    while world.state(1, 3) != NodeState::Up {
+        world.step();
+        joined |= world.state(1, 3) == NodeState::Joining;
+        assert!(world.now < Duration::from_secs(60));
+    }
+    assert!(joined && world.kernel(1).id_of(&key).is_some());
+}
+
+#[test]
+fn two_halves_never_leave_a_balancer_without_a_proxy() {
+    let mut world = World::new(&[PROXY, PROXY, BALANCER], Replicas::All, WhenShort::Warn);
+    world.run(ms(2000));
+    assert_eq!(world.state(3, 1), NodeState::Up);
+    world.cut.insert((n(1), n(2)));
+    world.run(ms(2000));
+    assert_eq!(
+        (world.state(3, 1), world.state(3, 2)),
+        (NodeState::Up, NodeState::Up)
+    );
+    world.cut.clear();
+    // Both have to fetch the other's table first, and that takes a while.
+    world.delay = ms(200);
+    for _ in 0..300 {
+        world.step();
+        let up = [1, 2].map(|of| world.state(3, of) == NodeState::Up);
+        assert!(up[0] || up[1], "at {:?}", world.now);
+    }
+    assert_eq!(
+        (world.state(3, 1), world.state(3, 2)),
+        (NodeState::Up, NodeState::Up)
+    );
+}
+
+#[test]
+fn a_killed_daemon_reads_its_kernel_back() {
+    let mut world = World::three();
+    let keys: Vec<_> = (0..10).map(|which| world.make(1, which)).collect();
+    world.run(ms(500));
+    world.kill(n(1));
+    world.run(ms(1000));
+    // Meanwhile one ends there, one elsewhere, and one is new.
+    let id = world.kernel(1).id_of(&keys[0]).unwrap();
+    world.kernel(1).end(id, RESET);
+    let id = world.kernel(2).id_of(&keys[1]).unwrap();
+    world.kernel(2).end(id, RESET);
+    world.make(1, 50);
+    world.run(ms(1000));
+    world.start(n(1));
+    world.run(ms(3000));
+    for node in 1..=3 {
+        assert_eq!(world.kernel(node).table(), world.table(1));
+        assert_eq!(world.table(node).len(), 9);
+        assert!(world.table(node).contains_key(&row(50).key()));
+        assert!(!world.table(node).contains_key(&keys[0]));
+        assert!(!world.table(node).contains_key(&keys[1]));
+    }
+    assert_eq!(
+        world.kernel(1).installs,
+        0,
+        "it had all but nothing to install"
+    );
+}
+
+#[test]
+fn a_module_loaded_anew_ends_nothing() {
+    let mut world = World::three();
+    let keys: Vec<_> = (0..10).map(|which| world.make(1, which)).collect();
+    world.run(ms(500));
+    world.kernel(2).reboot();
+    world.run(Duration::from_secs(40));
+    for node in 1..=3 {
+        for key in &keys {
+            assert!(world.kernel(node).id_of(key).is_some(), "{key:?} on {node}");
+        }
+    }
+}
+
+#[test]
+fn progress_is_told_once_a_second_and_a_fin_at_once() {
+    let mut world = World::three();
+    let key = world.make(1, 1);
+    world.run(ms(3000));
+    let id = world.kernel(1).id_of(&key).unwrap();
+    let before = world.kernel(2).advances;
+    for _ in 0..500 {
+        world.kernel(1).carry(id, 0, 1460);
+        world.step();
+    }
+    let told = world.kernel(2).advances - before;
+    assert!((4..=6).contains(&told), "{told}");
+    world.run(ms(1500));
+    assert_eq!(world.kernel(2).table(), world.kernel(1).table());
+    let quiet = world.kernel(2).advances;
+    world.run(ms(5000));
+    assert_eq!(world.kernel(2).advances, quiet, "nothing is told twice");
+    world.kernel(1).fin(id, 1, false);
+    world.run(ms(30));
+    assert!(world.kernel(2).table()[&key][1].fin_seen);
+    assert!(world.kernel(3).table()[&key][1].fin_seen);
+}
+
+#[test]
+fn the_same_four_numbers_again() {
+    let mut world = World::three();
+    let old = world.make(1, 1);
+    world.run(ms(500));
+    // It ends while 3 is away, and the client connects again from the same port.
+    world.cut_off(n(3));
+    world.run(ms(500));
+    let id = world.kernel(1).id_of(&old).unwrap();
+    world.kernel(1).end(id, RESET);
+    let mut young = row(1);
+    young.edits[0].seq_origin ^= 0x5555;
+    young.born += 60_000;
+    let key = young.key();
+    let id = world.kernel(1).make(young);
+    world.kernel(1).drained(id);
+    world.run(ms(500));
+    // The old end must not come through: 1 is started anew and knows nothing of it.
+    world.kill(n(1));
+    world.kill(n(2));
+    for node in [1, 2] {
+        let live = std::mem::take(&mut world.kernel(node).live);
+        world.kernel(node).reboot();
+        world.kernel(node).live = live;
+        world.start(n(node));
+    }
+    world.run(ms(1500));
+    world.cut.clear();
+    world.run(ms(5000));
+    for node in 1..=3 {
+        let expected: Vec<_> = vec![key];
+        let found: Vec<_> = world.kernel(node).table().into_keys().collect();
+        assert_eq!(found, expected, "on {node}");
+    }
+}
+
+#[test]
+fn draining_is_told_to_all() {
+    let mut world = World::new(&[PROXY, PROXY, BALANCER], Replicas::All, WhenShort::Warn);
+    world.run(ms(2000));
+    let now = world.now;
+    world.host(n(1)).node.as_mut().unwrap().drain(true, now);
+    world.act(n(1));
+    world.run(ms(200));
+    for by in 1..=3 {
+        assert_eq!(world.state(by, 1), NodeState::Draining);
+    }
+    let now = world.now;
+    world.host(n(1)).node.as_mut().unwrap().drain(false, now);
+    world.act(n(1));
+    world.run(ms(200));
+    for by in 1..=3 {
+        assert_eq!(world.state(by, 1), NodeState::Up);
+    }
+}
+
+#[test]
+fn a_balancer_gets_no_row() {
+    let mut world = World::new(&[PROXY, BALANCER], Replicas::All, WhenShort::Warn);
+    world.run(ms(2000));
+    let id = world.kernel(1).make(row(1));
+    world.kernel(1).drained(id);
+    world.replicate(1, id, 1);
+    world.run(ms(100));
+    // There is nobody to hold it, and nobody should.
+    assert_eq!(world.answer(1, 1), Some(&Outcome::Committed(0)));
+    assert_eq!(world.kernel(2).installs, 0);
+    // And one that speaks of rows is cut.
+    let generation = world.links[&(n(1), n(2))];
+    let now = world.now;
+    let message = Message::Ended(vec![(row(1).key(), FIN)]);
+    let node = world.host(n(1)).node.as_mut().unwrap();
+    node.message(n(2), generation, message, now);
+    world.act(n(1));
+    assert!(!world.links.contains_key(&(n(1), n(2))));
+    assert!(world.kernel(1).id_of(&row(1).key()).is_some());
+}
+
+#[derive(Debug, Clone)]
+enum Action {
+    Make(u32, u16),
+    Carry(u32, u16, usize, u32),
+    Fin(u32, u16, usize, bool),
+    End(u32, u16),
+    Break(u32, u32),
+    CutOff(u32),
+    Heal,
+    Kill(u32),
+    Start(u32),
+    Reboot(u32),
+    Run(u64),
+}
+
+fn crash() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        5 => action(),
+        1 => (0usize..4, 1u32..4).prop_map(|(kind, id)| match kind {
+            0 => Action::Kill(id),
+            1 => Action::Reboot(id),
+            _ => Action::Start(id),
+        }),
+    ]
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let node = || 1u32..4;
+    let which = || 0u16..8;
+    prop_oneof![
+        6 => (node(), which()).prop_map(|(a, b)| Action::Make(a, b)),
+        4 => (node(), which(), 0usize..2, 1u32..1 << 26).prop_map(|(a, b, c, d)| Action::Carry(a, b, c, d)),
+        4 => (node(), which(), 0usize..2, any::<bool>()).prop_map(|(a, b, c, d)| Action::Fin(a, b, c, d)),
+        3 => (node(), which()).prop_map(|(a, b)| Action::End(a, b)),
+        2 => (node(), node()).prop_map(|(a, b)| Action::Break(a, b)),
+        1 => node().prop_map(Action::CutOff),
+        1 => Just(Action::Heal),
+        6 => (0u64..700).prop_map(Action::Run),
+    ]
+}
+
+/// Does all that, and then lets the world come to rest. Returns it, and the keys that kernels ended.
+fn play(actions: &[Action]) -> (World, BTreeSet<Key>) {
+    let mut world = World::three();
+    world.step = ms(30);
+    let mut made = BTreeSet::new();
+    for action in actions {
+        match *action {
+            // A splice is made once.
+            Action::Make(on, which) => {
+                if made.insert(which) {
+                    world.make(on, which);
+                }
+            }
+            Action::Carry(on, which, direction, bytes) => {
+                let kernel = world.kernel(on);
+                if let Some(id) = kernel.id_of(&row(which).key()) {
+                    kernel.carry(id, direction, bytes);
+                }
+            }
+            Action::Fin(on, which, direction, acked) => {
+                let kernel = world.kernel(on);
+                if let Some(id) = kernel.id_of(&row(which).key()) {
+                    kernel.fin(id, direction, acked);
+                }
+            }
+            Action::End(on, which) => {
+                let kernel = world.kernel(on);
+                if let Some(id) = kernel.id_of(&row(which).key()) {
+                    kernel.end(id, RESET);
+                }
+            }
+            Action::Break(a, b) => world.break_link(pair(n(a), n(b))),
+            Action::CutOff(id) => world.cut_off(n(id)),
+            Action::Heal => world.cut.clear(),
+            Action::Kill(id) => world.kill(n(id)),
+            Action::Start(id) => {
+                if world.hosts[&n(id)].node.is_none() {
+                    world.start(n(id));
+                }
+            }
+            Action::Reboot(id) => {
+                world.kill(n(id));
+                world.kernel(id).reboot();
+            }
+            Action::Run(time) => world.run(ms(time)),
+        }
+    }
+    world.cut.clear();
+    for id in 1..=3 {
+        if world.hosts[&n(id)].node.is_none() {
+            world.start(n(id));
+        }
+    }
+    // Longer than it takes to compare tables anew.
+    world.run(Duration::from_secs(75));
+    let ended = world
+        .hosts
+        .values()
+        .flat_map(|host| host.kernel.own_ends.clone());
+    let ended = ended.collect();
+    (world, ended)
+}
+
+fn all_alike(world: &mut World) -> Result<(), TestCaseError> {
+    let first = world.table(1);
+    for node in 1..=3 {
+        prop_assert_eq!(&world.table(node), &first, "the table of {}", node);
+        prop_assert_eq!(
+            &world.kernel(node).table(),
+            &first,
+            "the kernel of {}",
+            node
+        );
+        for other in 1..=3 {
+            prop_assert_eq!(world.state(node, other), NodeState::Up);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+
+    /// Whatever is lost on the way: the same table everywhere, and nothing that ended lives.
+    #[test]
+    fn any_losses_converge(actions in prop::collection::vec(action(), 1..60)) {
+        let (mut world, ended) = play(&actions);
+        all_alike(&mut world)?;
+        for key in ended {
+            prop_assert!(!world.table(1).contains_key(&key), "{:?} was resurrected", key);
+        }
+    }
+
+    /// With daemons and hosts that die as well, what a dead one alone knew is lost; the table is the
+    /// same everywhere.
+    #[test]
+    fn any_crashes_converge(actions in prop::collection::vec(crash(), 1..60)) {
+        let (mut world, _) = play(&actions);
+        all_alike(&mut world)?;
+    }
+}
