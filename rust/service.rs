@@ -321,7 +321,7 @@ impl fmt::Display for Refusal {
             Refusal::BadPorts => f.write_str("port-low is above port-high"),
             Refusal::PortsTaken(id) => write!(f, "node {id} owns some of these ports"),
             Refusal::BadPort => {
-                f.write_str("port 0, which is any, goes with the scheduler ports only")
+                f.write_str("port 0, which is any, does not go with the scheduler hash")
             }
             Refusal::TooManyServices => write!(f, "no more than {MAX_SERVICES} services"),
             Refusal::TooManyNodes => write!(f, "no more than {MAX_NODES} nodes in a service"),
@@ -459,7 +459,8 @@ impl Directory {
     ///
     /// [`Refusal`].
     pub fn add(&self, key: Key, scheduler: Scheduler, seed: u32) -> Changed<Arc<Service>> {
-        if key.port == 0 && scheduler != Scheduler::Ports {
+        // Nobody would know whose connection a packet is that no port was listened on for.
+        if key.port == 0 && scheduler == Scheduler::Hash {
             return Err(Refusal::BadPort);
         }
         let closed = self.change.lock();

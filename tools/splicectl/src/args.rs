@@ -203,7 +203,7 @@ pub(crate) struct Del {
 pub(crate) enum ServiceVerb {
     /// Make a service without nodes.
     Add {
-        /// Destination of its packets; port 0 is any, for the scheduler `ports`.
+        /// Destination of its packets; port 0 is any, but not for the scheduler `hash`.
         #[arg(value_name = "ADDRESS:PORT")]
         service: SocketAddr,
 
