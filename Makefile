@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo sim matrix ends test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo sim matrix ends failover test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -81,6 +81,13 @@ ends: export N ?= 10000
 ends: export LIMIT ?= 100000
 ends: root ## N=10000 splices, ended in every way; nothing may be left
 	@tests/qemu/run release ends; rc=$$?; cat results/latest/guest/ends/show 2>/dev/null; exit $$rc
+
+failover: export N ?= 40
+failover: export DEATHS ?= 6
+failover: export RATE ?= 60k
+failover: export LIMIT ?= 100000
+failover: root ## N=40 transfers by way of three proxies, which die and come back DEATHS=6 times
+	@SLOW=6 tests/qemu/run release cluster
 
 check: root ## layer rules, formatting, lints, generated files, shell scripts
 	@tests/run check

@@ -32,28 +32,35 @@ pub const CMD_SPLICE_GET: u8 = 2;
 /// End a live splice: cut it at once, so that both ends get a RST and the local sockets disappear,
 /// or give the sockets back to whoever holds them. Answers with the splice as it stands.
 pub const CMD_SPLICE_DEL: u8 = 3;
+/// Merge what another host has seen of a splice of which it carries packets, too: of each flow the
+/// highest of seq-next, ack-last, window-edge and tsval-last, fin-seen and fin-acked. Nothing goes
+/// back, so that the order does not matter, nor how often it is said. With the flag replicated it
+/// is from now on told what is seen here. Answers with the splice as it stands.
+pub const CMD_SPLICE_SET: u8 = 4;
 /// A splice was made.
-pub const CMD_SPLICE_NEW_NTF: u8 = 4;
+pub const CMD_SPLICE_NEW_NTF: u8 = 5;
 /// A splice ended; reason and byte counts are final.
-pub const CMD_SPLICE_END_NTF: u8 = 5;
+pub const CMD_SPLICE_END_NTF: u8 = 6;
+/// A splice that is replicated has drained, or a FIN of it was seen or acknowledged here.
+pub const CMD_SPLICE_CHANGE_NTF: u8 = 7;
 /// Get the counters of this network namespace.
-pub const CMD_STATS_GET: u8 = 6;
+pub const CMD_STATS_GET: u8 = 8;
 /// Make a service, without nodes. Answers with it.
-pub const CMD_SERVICE_NEW: u8 = 7;
+pub const CMD_SERVICE_NEW: u8 = 9;
 /// Get one service, or dump all of this network namespace.
-pub const CMD_SERVICE_GET: u8 = 8;
+pub const CMD_SERVICE_GET: u8 = 10;
 /// Forget a service and its nodes. Answers with the service as it was.
-pub const CMD_SERVICE_DEL: u8 = 9;
+pub const CMD_SERVICE_DEL: u8 = 11;
 /// Add a node to a service, or change one: what is absent stays as it is. Answers with the node.
-pub const CMD_NODE_SET: u8 = 10;
+pub const CMD_NODE_SET: u8 = 12;
 /// Get one node of a service, or dump all nodes of all services of this network namespace.
-pub const CMD_NODE_GET: u8 = 11;
+pub const CMD_NODE_GET: u8 = 13;
 /// Take a node out of a service. Answers with the node as it was.
-pub const CMD_NODE_DEL: u8 = 12;
+pub const CMD_NODE_DEL: u8 = 14;
 /// A node was added or changed.
-pub const CMD_NODE_SET_NTF: u8 = 13;
+pub const CMD_NODE_SET_NTF: u8 = 15;
 /// A node was taken out, by itself or with its service.
-pub const CMD_NODE_DEL_NTF: u8 = 14;
+pub const CMD_NODE_DEL_NTF: u8 = 16;
 
 /// Names of the multicast groups, by index.
 pub const MCGRPS: [&CStr; 1] = [c"events"];
@@ -144,6 +151,9 @@ pub enum DelMode {
     /// The sockets that it was made from become usable again, once all bytes that were carried are
     /// acknowledged.
     Return = 1,
+    /// It has ended on another host that carries packets of it, too: nobody is told, and late
+    /// packets are still carried. Give the reason with it.
+    Forget = 2,
 }
 
 impl DelMode {
@@ -152,6 +162,7 @@ impl DelMode {
         match value {
             0 => Some(Self::Reset),
             1 => Some(Self::Return),
+            2 => Some(Self::Forget),
             _ => None,
         }
     }
@@ -164,6 +175,10 @@ pub mod splice_flags {
     pub const RETURN_ON_FIN: u32 = 1 << 0;
     /// The idle timeout cuts at once; without this both ends are probed first.
     pub const CUT_WHEN_IDLE: u32 = 1 << 1;
+    /// Other hosts carry packets of it, too, so that what is not seen here has not failed to
+    /// happen: it is never cut for being idle, its progress is told by splice-change-ntf and taken
+    /// from splice-set.
+    pub const REPLICATED: u32 = 1 << 2;
 }
 
 /// Which translations a flow does, and how far its direction has come.
@@ -179,6 +194,11 @@ pub mod flow_flags {
     pub const FIN_SEEN: u32 = 1 << 3;
     /// The receiver acknowledged that FIN.
     pub const FIN_ACKED: u32 = 1 << 4;
+    /// The sender may still echo timestamps of the local socket toward it; such an echo is replaced
+    /// by tsecr-floor.
+    pub const ECHOING: u32 = 1 << 5;
+    /// Acknowledgements are raised to ack-floor for as long as the splice lives, draining or not.
+    pub const FLOORED: u32 = 1 << 6;
 }
 
 /// How a service chooses a node for a packet.
@@ -316,6 +336,9 @@ pub mod flow_attr {
     pub const WINDOW_EDGE: u16 = 23;
     /// Highest TSval seen, as it arrives.
     pub const TSVAL_LAST: u16 = 24;
+    /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets; while
+    /// echoing.
+    pub const TSECR_FLOOR: u16 = 25;
 }
 
 /// Attribute ids of `splice`.
@@ -467,8 +490,8 @@ pub mod node_attr {
 }
 
 /// What the kernel accepts in a nest of `flow` attributes.
-static FLOW_POLICY: [Policy; 25] = {
-    let mut policy = [Policy::UNSET; 25];
+static FLOW_POLICY: [Policy; 26] = {
+    let mut policy = [Policy::UNSET; 26];
     policy[flow_attr::SADDR as usize] = Policy::binary(4, 16);
     policy[flow_attr::DADDR as usize] = Policy::binary(4, 16);
     policy[flow_attr::SPORT as usize] = Policy::be16();
@@ -483,7 +506,7 @@ static FLOW_POLICY: [Policy; 25] = {
     policy[flow_attr::TSECR_DELTA as usize] = Policy::u32();
     policy[flow_attr::WSCALE_IN as usize] = Policy::u32_max(14);
     policy[flow_attr::WSCALE_OUT as usize] = Policy::u32_max(14);
-    policy[flow_attr::FLAGS as usize] = Policy::u32_mask(0x1f);
+    policy[flow_attr::FLAGS as usize] = Policy::u32_mask(0x7f);
     policy[flow_attr::SEQ_ORIGIN as usize] = Policy::u32();
     policy[flow_attr::SEQ_NEXT as usize] = Policy::u32();
     policy[flow_attr::ACK_LAST as usize] = Policy::u32();
@@ -493,6 +516,7 @@ static FLOW_POLICY: [Policy; 25] = {
     policy[flow_attr::MSS as usize] = Policy::u32();
     policy[flow_attr::WINDOW_EDGE as usize] = Policy::u32();
     policy[flow_attr::TSVAL_LAST as usize] = Policy::u32();
+    policy[flow_attr::TSECR_FLOOR as usize] = Policy::u32();
     policy
 };
 
@@ -506,7 +530,7 @@ static SPLICE_NEW_POLICY: [Policy; 16] = {
     policy[splice_attr::IDLE_TIMEOUT as usize] = Policy::uint();
     policy[splice_attr::LIMIT_TO_SERVER as usize] = Policy::uint();
     policy[splice_attr::LIMIT_TO_CLIENT as usize] = Policy::uint();
-    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0x3);
+    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0x7);
     policy
 };
 
@@ -521,7 +545,18 @@ static SPLICE_GET_POLICY: [Policy; 2] = {
 static SPLICE_DEL_POLICY: [Policy; 17] = {
     let mut policy = [Policy::UNSET; 17];
     policy[splice_attr::ID as usize] = Policy::uint();
-    policy[splice_attr::MODE as usize] = Policy::u32_max(1);
+    policy[splice_attr::REASON as usize] = Policy::u32_max(7);
+    policy[splice_attr::MODE as usize] = Policy::u32_max(2);
+    policy
+};
+
+/// What the kernel accepts in a `splice-set` request.
+static SPLICE_SET_POLICY: [Policy; 16] = {
+    let mut policy = [Policy::UNSET; 16];
+    policy[splice_attr::ID as usize] = Policy::uint();
+    policy[splice_attr::TO_SERVER as usize] = Policy::nested(&FLOW_POLICY);
+    policy[splice_attr::TO_CLIENT as usize] = Policy::nested(&FLOW_POLICY);
+    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0x7);
     policy
 };
 
@@ -715,6 +750,12 @@ impl<'a> FlowAttrs<'a> {
     pub fn tsval_last(&self) -> Option<u32> {
         self.0.u32(flow_attr::TSVAL_LAST)
     }
+
+    /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets; while
+    /// echoing.
+    pub fn tsecr_floor(&self) -> Option<u32> {
+        self.0.u32(flow_attr::TSECR_FLOOR)
+    }
 }
 
 /// Reads the `splice` attributes of a request.
@@ -754,6 +795,13 @@ impl<'a> SpliceAttrs<'a> {
     /// default is 15 minutes.
     pub fn idle_timeout(&self) -> Option<u64> {
         self.0.uint(splice_attr::IDLE_TIMEOUT)
+    }
+
+    /// Why the splice ended.
+    pub fn reason(&self) -> Option<EndReason> {
+        self.0
+            .u32(splice_attr::REASON)
+            .and_then(EndReason::from_u32)
     }
 
     /// Bytes of the client's stream, from the first that the caller has not read, that go to the
@@ -1002,6 +1050,12 @@ impl<'a, 'b> FlowPut<'a, 'b> {
     /// Highest TSval seen, as it arrives.
     pub fn tsval_last(&mut self, value: u32) -> Result {
         self.0.u32(flow_attr::TSVAL_LAST, value)
+    }
+
+    /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets; while
+    /// echoing.
+    pub fn tsecr_floor(&mut self, value: u32) -> Result {
+        self.0.u32(flow_attr::TSECR_FLOOR, value)
     }
 }
 
@@ -1376,6 +1430,13 @@ pub trait Handler {
     /// stands.
     fn splice_del(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result;
 
+    /// Merge what another host has seen of a splice of which it carries packets, too: of each flow
+    /// the highest of seq-next, ack-last, window-edge and tsval-last, fin-seen and fin-acked.
+    /// Nothing goes back, so that the order does not matter, nor how often it is said. With the
+    /// flag replicated it is from now on told what is seen here. Answers with the splice as it
+    /// stands.
+    fn splice_set(req: &Request<'_>, attrs: SpliceAttrs<'_>) -> Result;
+
     /// Get the counters of this network namespace.
     fn stats_get(req: &Request<'_>) -> Result;
 
@@ -1451,6 +1512,18 @@ impl<H: Handler> Do for SpliceDelDo<H> {
 
     fn call(req: &Request<'_>) -> Result {
         H::splice_del(req, SpliceAttrs(req.attrs()))
+    }
+}
+
+struct SpliceSetDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for SpliceSetDo<H> {
+    const CMD: u8 = CMD_SPLICE_SET;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &SPLICE_SET_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::splice_set(req, SpliceAttrs(req.attrs()))
     }
 }
 
@@ -1563,12 +1636,13 @@ impl<H: Handler> Do for NodeDelDo<H> {
 }
 
 /// The operations, in the order of their ids, answered by `H`.
-pub const fn ops<H: Handler>() -> [Op; 13] {
+pub const fn ops<H: Handler>() -> [Op; 14] {
     [
         Op::doit::<SpliceNewDo<H>>(),
         Op::doit::<SpliceGetDo<H>>(),
         Op::dumpit::<SpliceGetDump<H>>(),
         Op::doit::<SpliceDelDo<H>>(),
+        Op::doit::<SpliceSetDo<H>>(),
         Op::doit::<StatsGetDo<H>>(),
         Op::doit::<ServiceNewDo<H>>(),
         Op::doit::<ServiceGetDo<H>>(),

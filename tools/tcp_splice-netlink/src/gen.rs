@@ -19,13 +19,15 @@ pub const FAMILY_NAME: &str = "tcp-splice";
 /// Name of the multicast group `events`.
 pub(crate) const MCGRP_EVENTS: &str = "events";
 /// A splice was made.
-pub(crate) const CMD_SPLICE_NEW_NTF: u8 = 4;
+pub(crate) const CMD_SPLICE_NEW_NTF: u8 = 5;
 /// A splice ended; reason and byte counts are final.
-pub(crate) const CMD_SPLICE_END_NTF: u8 = 5;
+pub(crate) const CMD_SPLICE_END_NTF: u8 = 6;
+/// A splice that is replicated has drained, or a FIN of it was seen or acknowledged here.
+pub(crate) const CMD_SPLICE_CHANGE_NTF: u8 = 7;
 /// A node was added or changed.
-pub(crate) const CMD_NODE_SET_NTF: u8 = 13;
+pub(crate) const CMD_NODE_SET_NTF: u8 = 15;
 /// A node was taken out, by itself or with its service.
-pub(crate) const CMD_NODE_DEL_NTF: u8 = 14;
+pub(crate) const CMD_NODE_DEL_NTF: u8 = 16;
 
 /// Where a splice stands in its life.
 ///
@@ -266,19 +268,23 @@ pub enum DelMode {
     /// The sockets that it was made from become usable again, once all bytes that were carried are
     /// acknowledged.
     Return,
+    /// It has ended on another host that carries packets of it, too: nobody is told, and late
+    /// packets are still carried. Give the reason with it.
+    Forget,
     /// A value that a newer kernel has.
     Unknown(u32),
 }
 
 impl DelMode {
     /// Every value that has a name.
-    pub const ALL: [Self; 2] = [Self::Reset, Self::Return];
+    pub const ALL: [Self; 3] = [Self::Reset, Self::Return, Self::Forget];
 
     /// The name in the specification, if the value has one.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::Reset => "reset",
             Self::Return => "return",
+            Self::Forget => "forget",
             Self::Unknown(_) => return None,
         })
     }
@@ -288,6 +294,7 @@ impl DelMode {
         match value {
             0 => Self::Reset,
             1 => Self::Return,
+            2 => Self::Forget,
             other => Self::Unknown(other),
         }
     }
@@ -297,6 +304,7 @@ impl DelMode {
         match self {
             Self::Reset => 0,
             Self::Return => 1,
+            Self::Forget => 2,
             Self::Unknown(value) => value,
         }
     }
@@ -349,11 +357,16 @@ impl SpliceFlags {
     pub const RETURN_ON_FIN: Self = Self(1 << 0);
     /// The idle timeout cuts at once; without this both ends are probed first.
     pub const CUT_WHEN_IDLE: Self = Self(1 << 1);
+    /// Other hosts carry packets of it, too, so that what is not seen here has not failed to
+    /// happen: it is never cut for being idle, its progress is told by splice-change-ntf and taken
+    /// from splice-set.
+    pub const REPLICATED: Self = Self(1 << 2);
 
     /// Every bit that has a name, with its name.
-    pub const ALL: [(Self, &'static str); 2] = [
+    pub const ALL: [(Self, &'static str); 3] = [
         (Self::RETURN_ON_FIN, "return-on-fin"),
         (Self::CUT_WHEN_IDLE, "cut-when-idle"),
+        (Self::REPLICATED, "replicated"),
     ];
 
     /// Whether all bits of `other` are set.
@@ -443,14 +456,21 @@ impl FlowFlags {
     pub const FIN_SEEN: Self = Self(1 << 3);
     /// The receiver acknowledged that FIN.
     pub const FIN_ACKED: Self = Self(1 << 4);
+    /// The sender may still echo timestamps of the local socket toward it; such an echo is replaced
+    /// by tsecr-floor.
+    pub const ECHOING: Self = Self(1 << 5);
+    /// Acknowledgements are raised to ack-floor for as long as the splice lives, draining or not.
+    pub const FLOORED: Self = Self(1 << 6);
 
     /// Every bit that has a name, with its name.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::TIMESTAMPS, "timestamps"),
         (Self::SACK, "sack"),
         (Self::DRAINING, "draining"),
         (Self::FIN_SEEN, "fin-seen"),
         (Self::FIN_ACKED, "fin-acked"),
+        (Self::ECHOING, "echoing"),
+        (Self::FLOORED, "floored"),
     ];
 
     /// Whether all bits of `other` are set.
@@ -944,6 +964,10 @@ pub struct Flow {
     /// Highest TSval seen, as it arrives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsval_last: Option<u32>,
+    /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets; while
+    /// echoing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsecr_floor: Option<u32>,
 }
 
 impl Flow {
@@ -977,6 +1001,7 @@ impl Flow {
                 22 => this.mss = Some(attr.u32()?),
                 23 => this.window_edge = Some(attr.u32()?),
                 24 => this.tsval_last = Some(attr.u32()?),
+                25 => this.tsecr_floor = Some(attr.u32()?),
                 _ => {}
             }
         }
@@ -1058,6 +1083,9 @@ impl Flow {
         }
         if let Some(value) = self.tsval_last {
             out.u32(24, value);
+        }
+        if let Some(value) = self.tsecr_floor {
+            out.u32(25, value);
         }
     }
 }
@@ -1641,6 +1669,10 @@ pub(crate) static FLOW: Set = Set(&[
         name: "tsval-last",
         nest: None,
     },
+    Field {
+        name: "tsecr-floor",
+        nest: None,
+    },
 ]);
 
 /// Names of the `splice` attributes, from id 1.
@@ -1900,6 +1932,8 @@ pub(crate) struct SpliceDelRequest {
     pub(crate) id: Option<u64>,
     /// How it is to end; a reset if absent.
     pub(crate) mode: Option<DelMode>,
+    /// Why the splice ended.
+    pub(crate) reason: Option<EndReason>,
 }
 
 impl Request for SpliceDelRequest {
@@ -1914,6 +1948,50 @@ impl Request for SpliceDelRequest {
         if let Some(value) = self.mode {
             out.u32(16, value.to_u32());
         }
+        if let Some(value) = self.reason {
+            out.u32(8, value.to_u32());
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Splice, Malformed> {
+        Splice::decode(attrs)
+    }
+}
+
+/// Merge what another host has seen of a splice of which it carries packets, too: of each flow the
+/// highest of seq-next, ack-last, window-edge and tsval-last, fin-seen and fin-acked. Nothing goes
+/// back, so that the order does not matter, nor how often it is said. With the flag replicated it
+/// is from now on told what is seen here. Answers with the splice as it stands.
+#[derive(Debug, Default)]
+pub(crate) struct SpliceSetRequest<'a> {
+    /// Identity, unique in the network namespace while the module is loaded; never 0.
+    pub(crate) id: Option<u64>,
+    /// The flow from the client to the server.
+    pub(crate) to_server: Option<&'a Flow>,
+    /// The flow from the server to the client.
+    pub(crate) to_client: Option<&'a Flow>,
+    /// What it does at certain moments.
+    pub(crate) flags: Option<SpliceFlags>,
+}
+
+impl Request for SpliceSetRequest<'_> {
+    const CMD: u8 = 4;
+    const ATTRS: &'static Set = &SPLICE;
+    type Reply = Splice;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.id {
+            out.uint(1, value);
+        }
+        if let Some(value) = self.to_server {
+            out.nested(4, |out| value.encode(out));
+        }
+        if let Some(value) = self.to_client {
+            out.nested(5, |out| value.encode(out));
+        }
+        if let Some(value) = self.flags {
+            out.u32(15, value.0);
+        }
     }
 
     fn decode(attrs: Attrs<'_>) -> Result<Splice, Malformed> {
@@ -1926,7 +2004,7 @@ impl Request for SpliceDelRequest {
 pub(crate) struct StatsGetRequest;
 
 impl Request for StatsGetRequest {
-    const CMD: u8 = 6;
+    const CMD: u8 = 8;
     const ATTRS: &'static Set = &Set(&[]);
     type Reply = Stats;
 
@@ -1952,7 +2030,7 @@ pub(crate) struct ServiceNewRequest {
 }
 
 impl Request for ServiceNewRequest {
-    const CMD: u8 = 7;
+    const CMD: u8 = 9;
     const ATTRS: &'static Set = &SERVICE;
     type Reply = Service;
 
@@ -1986,7 +2064,7 @@ pub(crate) struct ServiceGetRequest {
 }
 
 impl Request for ServiceGetRequest {
-    const CMD: u8 = 8;
+    const CMD: u8 = 10;
     const ATTRS: &'static Set = &SERVICE;
     type Reply = Service;
 
@@ -2009,7 +2087,7 @@ impl Request for ServiceGetRequest {
 pub(crate) struct ServiceGetDumpRequest;
 
 impl Request for ServiceGetDumpRequest {
-    const CMD: u8 = 8;
+    const CMD: u8 = 10;
     const ATTRS: &'static Set = &SERVICE;
     type Reply = Service;
 
@@ -2030,7 +2108,7 @@ pub(crate) struct ServiceDelRequest {
 }
 
 impl Request for ServiceDelRequest {
-    const CMD: u8 = 9;
+    const CMD: u8 = 11;
     const ATTRS: &'static Set = &SERVICE;
     type Reply = Service;
 
@@ -2074,7 +2152,7 @@ pub(crate) struct NodeSetRequest {
 }
 
 impl Request for NodeSetRequest {
-    const CMD: u8 = 10;
+    const CMD: u8 = 12;
     const ATTRS: &'static Set = &NODE;
     type Reply = Node;
 
@@ -2128,7 +2206,7 @@ pub(crate) struct NodeGetRequest {
 }
 
 impl Request for NodeGetRequest {
-    const CMD: u8 = 11;
+    const CMD: u8 = 13;
     const ATTRS: &'static Set = &NODE;
     type Reply = Node;
 
@@ -2154,7 +2232,7 @@ impl Request for NodeGetRequest {
 pub(crate) struct NodeGetDumpRequest;
 
 impl Request for NodeGetDumpRequest {
-    const CMD: u8 = 11;
+    const CMD: u8 = 13;
     const ATTRS: &'static Set = &NODE;
     type Reply = Node;
 
@@ -2177,7 +2255,7 @@ pub(crate) struct NodeDelRequest {
 }
 
 impl Request for NodeDelRequest {
-    const CMD: u8 = 12;
+    const CMD: u8 = 14;
     const ATTRS: &'static Set = &NODE;
     type Reply = Node;
 
