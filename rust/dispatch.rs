@@ -53,6 +53,20 @@ fn flags(packet: &mut Packet, ip: &IpHeader) -> Option<Flags> {
     tcp::flags_of(bytes, ip)
 }
 
+/// What the choice of a node depends on. `key` is that of packets of the connection from the client.
+#[inline]
+fn ask(service: &Service, key: &FlowKey, opens: bool) -> Ask {
+    Ask {
+        // Only scores are made of it.
+        flow: match service.scheduler {
+            Scheduler::Hash => choose::flow_hash(service.seed, key),
+            Scheduler::Rr | Scheduler::Weighted | Scheduler::Ports => 0,
+        },
+        port: key.destination_port(),
+        opens,
+    }
+}
+
 /// A TCP packet of no flow.
 #[inline]
 pub fn without_flow(
@@ -70,11 +84,8 @@ pub fn without_flow(
     let Some(flags) = flags(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
-    let ask = Ask {
-        flow: choose::flow_hash(service.seed, key),
-        port,
-        opens: flags.contains(Flags::SYN) && !flags.contains(Flags::ACK),
-    };
+    let opens = flags.contains(Flags::SYN) && !flags.contains(Flags::ACK);
+    let ask = ask(service, key, opens);
     match service.me {
         None => balance(ns, service, &ask, packet, guard),
         Some(me) => match among(ns, service, me, key, &ask, &packet, way, guard) {
@@ -101,11 +112,7 @@ pub fn error_without_flow(
     let Some(service) = ns.services.lookup(key.family, &key.daddr, port, guard) else {
         return way.unwanted(ns, packet);
     };
-    let ask = Ask {
-        flow: choose::flow_hash(service.seed, &key),
-        port,
-        opens: false,
-    };
+    let ask = ask(service, &key, false);
     match service.me {
         None => balance(ns, service, &ask, packet, guard),
         Some(me) => match among(ns, service, me, &key, &ask, &packet, way, guard) {

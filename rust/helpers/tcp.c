@@ -95,7 +95,8 @@ void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
 	leg->tsval = tcp_clock_ts(tp->tcp_usec_ts) + tp->tsoffset;
 	leg->tsecr = tp->rx_opt.rcv_tsecr;
 	leg->peer_mss = tp->rx_opt.mss_clamp;
-	leg->our_mss = tp->advmss;
+	/* Once timestamps are agreed on, advmss is without their 12 bytes; what we said in our SYN was with them. */
+	leg->our_mss = tp->advmss + (tp->rx_opt.tstamp_ok ? TCPOLEN_TSTAMP_ALIGNED : 0);
 	if (tp->rx_opt.tstamp_ok)
 		leg->flags |= TCP_SPLICE_LEG_TIMESTAMPS;
 	if (tcp_is_sack(tp))

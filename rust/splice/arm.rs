@@ -429,15 +429,16 @@ impl Splice {
         if !n.sack {
             return;
         }
-        // As if there were timestamps in any case.
-        let room = peer_mss.min(n.our_mss).saturating_sub(STAMPS_LEN as u16);
-        let room = u32::from(room.max(1));
         let stamps = stamps(n.ts_recent, n.tsecr);
         let (options, options_len) = if n.timestamps {
             (&stamps[..], STAMPS_LEN)
         } else {
             (&stamps[..0], 0)
         };
+        // In segments of the sender's size, as far as the receiver takes them: a SACK block of the receiver ends where a
+        // segment ends, and the sender looks for it there.
+        let room = peer_mss.min(n.our_mss).saturating_sub(options_len as u16);
+        let room = u32::from(room.max(1));
         let headers = header_len(row.key.family) + HEADER_LEN + options_len;
         let window = n.snd_edge.distance(n.snd_una) >> n.wscale_in.min(14);
         let window = u16::try_from(window).unwrap_or(u16::MAX);
