@@ -5,16 +5,14 @@
 //! [`received`] sees every received packet of a namespace that has splices or services, before connection
 //! tracking does. A packet of a flow leaves from here, by the route to its new destination; the local
 //! stack, its filters and its connection tracking do not see it. One of a service that has no flow is
-//! for [`crate::dispatch`]. [`local_out`] watches what the
+//! for [`crate::dispatch`]. [`local_out`] carries what the local server of a split splice sends, and watches what the
 //! dormant local sockets of a splice still say.
 //!
 //! The packet is rewritten in [`crate::xlate::edit`].
 
 use crate::{
     dispatch::{self, Way},
-    flow::{
-        self, Direction, Rst, Seen, DRAINING, ECHOING, FLOORED, FROZEN, KEPT, LIMITED, SHARED,
-    },
+    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING, FLOORED, FROZEN, KEPT, LIMITED, SHARED},
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,
@@ -35,6 +33,15 @@ use crate::{
     },
 };
 use kernel::{prelude::*, sync::rcu};
+
+/// Whose packet it is that is carried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It came in.
+    Received,
+    /// A socket of this host sent it.
+    Local,
+}
 
 impl Filter for Ns {
     #[inline]
@@ -105,17 +112,17 @@ pub fn received(
     };
     let direction = flow.direction();
     match splice.phase() {
-        Phase::Live => carry(ns, splice, direction, packet, &ip),
+        Phase::Live => carry(ns, splice, direction, packet, &ip, Origin::Received),
         Phase::Arming | Phase::Settling => match splice.hold(packet) {
             Hold::Kept => {
                 ns.count(Stat::Held);
                 Verdict::Stolen
             }
             Hold::Full(packet) => drop_packet(ns, packet, Stat::DropHeld),
-            Hold::Live(packet) => carry(ns, splice, direction, packet, &ip),
+            Hold::Live(packet) => carry(ns, splice, direction, packet, &ip, Origin::Received),
             Hold::Aborted(packet) => Verdict::Accept(packet),
         },
-        Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip),
+        Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip, Origin::Received),
         Phase::Returned | Phase::Aborted => Verdict::Accept(packet),
     }
 }
@@ -176,6 +183,7 @@ fn late(
     direction: Direction,
     mut packet: Packet,
     ip: &IpHeader,
+    origin: Origin,
 ) -> Verdict {
     let Some(seg) = parse_segment(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
@@ -186,7 +194,7 @@ fn late(
         return Verdict::Accept(packet);
     }
     if splice.phase() == Phase::Tombstone {
-        return carry(ns, splice, direction, packet, ip);
+        return carry(ns, splice, direction, packet, ip, origin);
     }
     if !seg.flags.contains(Flags::RST) {
         // RFC 9293, section 3.10.7.1.
@@ -211,7 +219,7 @@ pub fn drop_packet(ns: &Ns, packet: Packet, why: Stat) -> Verdict {
 /// Carries a packet that was held while the splice was armed. In packet context.
 pub fn carry_held(ns: &Ns, splice: &Splice, mut packet: Packet) {
     if let Some((ip, direction)) = parse_held(splice, &mut packet) {
-        carry(ns, splice, direction, packet, &ip);
+        carry(ns, splice, direction, packet, &ip, Origin::Received);
     }
 }
 
@@ -244,6 +252,7 @@ fn carry(
     direction: Direction,
     mut packet: Packet,
     ip: &IpHeader,
+    origin: Origin,
 ) -> Verdict {
     let Some((terms, reverse_terms)) = splice.terms(direction) else {
         return drop_packet(ns, packet, Stat::DropHeld);
@@ -314,6 +323,8 @@ fn carry(
     };
     let mut packet = match packet.route(ns.net, &terms.edit.out) {
         Ok(packet) => packet,
+        // A proxy may have one.
+        Err(packet) if origin == Origin::Local => return Verdict::Accept(packet),
         Err(packet) => return drop_packet(ns, packet, Stat::DropNoRoute),
     };
     // What is refused is refused to its sender, in its own numbers: before the edit.
@@ -362,7 +373,10 @@ fn carry(
     }
     let marks = (flow.marks(), reverse.marks());
     let seen = flow::note(&seg, tsval, flow, terms, reverse, reverse_terms);
-    packet.output(ns.net);
+    match origin {
+        Origin::Received => packet.output(ns.net),
+        Origin::Local => packet.output_own(ns.net),
+    }
     ns.count(Stat::Translated);
     if marks.0 & SHARED != 0 && marks != (flow.marks(), reverse.marks()) {
         splice.tell_change();
@@ -572,6 +586,8 @@ fn drain(
 
 /// A packet that this host sends itself.
 ///
+/// If the splice is split, it is one of the server's, and leaves as a proxy would have it leave.
+///
 /// The dormant sockets of a splice may retransmit what they have sent, and nothing else: what
 /// comes after it in their numbers belongs to the far ends now.
 #[inline]
@@ -581,6 +597,12 @@ fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) 
     let (Some(ip), Some(key)) = (ip, key) else {
         return Verdict::Accept(packet);
     };
+    if ns.has_splits() {
+        let split = ns.flows.lookup(&key, guard);
+        if let Some((splice, _)) = split.filter(|(splice, flow)| splice.is_split_at(flow)) {
+            return split_out(ns, splice, packet, &ip);
+        }
+    }
     // The flow of what would come back.
     let Some((splice, flow)) = ns.flows.lookup(&key.reverse(), guard) else {
         return Verdict::Accept(packet);
@@ -597,6 +619,30 @@ fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) 
             Verdict::Accept(packet)
         }
         Phase::Tombstone | Phase::Cut => drop_packet(ns, packet, Stat::DropLocal),
+    }
+}
+
+/// What the local server of a split splice sends.
+#[inline]
+fn split_out(ns: &Ns, splice: &Splice, mut packet: Packet, ip: &IpHeader) -> Verdict {
+    let Some(seg) = parse_segment(&mut packet, ip) else {
+        return Verdict::Accept(packet);
+    };
+    // The same addresses and ports, and a new socket: the old one is gone.
+    if seg.flags.contains(Flags::SYN) {
+        splice.end(Reason::ResetByServer);
+        splice.replace();
+        return Verdict::Accept(packet);
+    }
+    match splice.phase() {
+        Phase::Live => carry(ns, splice, Direction::ToClient, packet, ip, Origin::Local),
+        Phase::Tombstone | Phase::Cut => {
+            late(ns, splice, Direction::ToClient, packet, ip, Origin::Local)
+        }
+        // By way of a proxy.
+        Phase::Arming | Phase::Settling | Phase::Returned | Phase::Aborted => {
+            Verdict::Accept(packet)
+        }
     }
 }
 

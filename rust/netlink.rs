@@ -457,6 +457,14 @@ fn arm(
     if attrs.to_server().is_some() || attrs.to_client().is_some() {
         return Err(req.refuse(EINVAL, fmt!("give sockets or numbers, not both")));
     }
+    let wishes = read_wishes(attrs);
+    if wishes.split {
+        return Err(req.refuse_attr(
+            EINVAL,
+            splice_attr::FLAGS,
+            fmt!("split is for the server's host, which makes the splice of numbers"),
+        ));
+    }
     let socket = |fd: u32, attr: u16| {
         TcpSocket::from_fd(fd).map_err(|e| {
             if e == EPROTONOSUPPORT {
@@ -471,8 +479,7 @@ fn arm(
     let client = socket(client, splice_attr::CLIENT_FD)?;
     let server = socket(server, splice_attr::SERVER_FD)?;
     let module = this_module::<crate::LocalModule>();
-    splice::arm(ns, client, server, &read_wishes(attrs), module)
-        .map_err(|refusal| refuse(req, refusal))
+    splice::arm(ns, client, server, &wishes, module).map_err(|refusal| refuse(req, refusal))
 }
 
 fn read_wishes(attrs: &SpliceAttrs<'_>) -> Wishes {
@@ -484,6 +491,7 @@ fn read_wishes(attrs: &SpliceAttrs<'_>) -> Wishes {
         return_on_fin: flags & gen::splice_flags::RETURN_ON_FIN != 0,
         cut_when_idle: flags & gen::splice_flags::CUT_WHEN_IDLE != 0,
         replicated: flags & gen::splice_flags::REPLICATED != 0,
+        split: flags & gen::splice_flags::SPLIT != 0,
     }
 }
 
@@ -721,6 +729,9 @@ fn put_splice(put: &mut Put<'_>, splice: &Splice) -> Result {
     let mut flags = 0;
     if splice.is_shared() {
         flags |= gen::splice_flags::REPLICATED;
+    }
+    if wishes.split {
+        flags |= gen::splice_flags::SPLIT;
     }
     if wishes.return_on_fin {
         flags |= gen::splice_flags::RETURN_ON_FIN;

@@ -179,6 +179,10 @@ pub mod splice_flags {
     /// happen: it is never cut for being idle, its progress is told by splice-change-ntf and taken
     /// from splice-set.
     pub const REPLICATED: u32 = 1 << 2;
+    /// The server's socket is on this host: what it sends, packets of to-client, is carried where
+    /// it is sent, to the client and past the proxies. For a splice made of numbers; it is a
+    /// replicated one.
+    pub const SPLIT: u32 = 1 << 3;
 }
 
 /// Which translations a flow does, and how far its direction has come.
@@ -530,7 +534,7 @@ static SPLICE_NEW_POLICY: [Policy; 16] = {
     policy[splice_attr::IDLE_TIMEOUT as usize] = Policy::uint();
     policy[splice_attr::LIMIT_TO_SERVER as usize] = Policy::uint();
     policy[splice_attr::LIMIT_TO_CLIENT as usize] = Policy::uint();
-    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0x7);
+    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0xf);
     policy
 };
 
@@ -556,7 +560,7 @@ static SPLICE_SET_POLICY: [Policy; 16] = {
     policy[splice_attr::ID as usize] = Policy::uint();
     policy[splice_attr::TO_SERVER as usize] = Policy::nested(&FLOW_POLICY);
     policy[splice_attr::TO_CLIENT as usize] = Policy::nested(&FLOW_POLICY);
-    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0x7);
+    policy[splice_attr::FLAGS as usize] = Policy::u32_mask(0xf);
     policy
 };
 

@@ -51,6 +51,8 @@ pub struct Ns {
     entries: Atomic<usize>,
     /// How many of them are tombstones.
     tombstones: Atomic<usize>,
+    /// How many of them are split; 0 spares a look at what is sent here.
+    splits: Atomic<usize>,
     /// Changes when a splice comes or goes, so that a dump can tell.
     generation: Atomic<u32>,
     #[pin]
@@ -81,6 +83,7 @@ impl PerNet for Ns {
                 queue,
                 entries: Atomic::new(0),
                 tombstones: Atomic::new(0),
+                splits: Atomic::new(0),
                 generation: Atomic::new(0),
                 registry <- new_mutex!(Registry {
                     by_id: RBTree::new(),
@@ -154,6 +157,12 @@ impl Ns {
         self.entries.load(Relaxed) == 0 && self.services.is_empty()
     }
 
+    /// Whether there is a split splice. Any context.
+    #[inline]
+    pub fn has_splits(&self) -> bool {
+        self.splits.load(Relaxed) != 0
+    }
+
     /// Splices that live, and tombstones.
     pub fn population(&self) -> (usize, usize) {
         let tombstones = self.tombstones.load(Relaxed);
@@ -217,6 +226,9 @@ impl Ns {
             return inserted;
         }
         registry.by_id.insert(node);
+        if splice.wishes().split {
+            self.splits.add(1, Relaxed);
+        }
         self.generation.add(1, Relaxed);
         Ok(())
     }
@@ -234,6 +246,9 @@ impl Ns {
         if removed.is_some() {
             if splice.is_tombstone() {
                 self.tombstones.fetch_sub(1, Relaxed);
+            }
+            if splice.wishes().split {
+                self.splits.fetch_sub(1, Relaxed);
             }
             self.entries.fetch_sub(1, Relaxed);
             self.generation.add(1, Relaxed);

@@ -87,11 +87,16 @@ enum tcp_splice_del_mode {
  *   so that what is not seen here has not failed to happen: it is never cut
  *   for being idle, its progress is told by splice-change-ntf and taken from
  *   splice-set.
+ * @TCP_SPLICE_SPLICE_FLAGS_SPLIT: The server's socket is on this host: what it
+ *   sends, packets of to-client, is carried where it is sent, to the client
+ *   and past the proxies. For a splice made of numbers; it is a replicated
+ *   one.
  */
 enum tcp_splice_splice_flags {
 	TCP_SPLICE_SPLICE_FLAGS_RETURN_ON_FIN = 1,
 	TCP_SPLICE_SPLICE_FLAGS_CUT_WHEN_IDLE = 2,
 	TCP_SPLICE_SPLICE_FLAGS_REPLICATED = 4,
+	TCP_SPLICE_SPLICE_FLAGS_SPLIT = 8,
 };
 
 /**

@@ -72,8 +72,16 @@ bool tcp_splice_exceeds_mtu(const struct sk_buff *skb, u8 family, unsigned int *
 	return !skb_is_gso(skb) || !skb_gso_validate_network_len(skb, *mtu);
 }
 
+/* What a local socket has sent has no device before it is output, and ICMPv6 wants one. */
+static void tcp_splice_own_device(struct sk_buff *skb)
+{
+	if (!skb->dev)
+		skb->dev = skb_dst(skb)->dev;
+}
+
 void tcp_splice_send_too_big(struct sk_buff *skb, u8 family, unsigned int mtu)
 {
+	tcp_splice_own_device(skb);
 	if (family == 4)
 		icmp_send(skb, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, htonl(mtu));
 	else
@@ -82,6 +90,7 @@ void tcp_splice_send_too_big(struct sk_buff *skb, u8 family, unsigned int mtu)
 
 void tcp_splice_send_ttl_exceeded(struct sk_buff *skb, u8 family)
 {
+	tcp_splice_own_device(skb);
 	if (family == 4)
 		icmp_send(skb, ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, 0);
 	else

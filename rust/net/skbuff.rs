@@ -294,6 +294,18 @@ impl Routed {
             bindings::tcp_splice_output(net.as_raw(), skb);
         }
     }
+
+    /// Sends a packet of a local socket: as [`Routed::output`], but the socket goes on accounting for it until it has
+    /// left.
+    #[inline]
+    pub fn output_own(self, net: &Namespace) {
+        let skb = self.0.into_raw();
+        // SAFETY: Given away; it has a route.
+        unsafe {
+            bindings::tcp_splice_skb_untrack(skb);
+            bindings::tcp_splice_output(net.as_raw(), skb);
+        }
+    }
 }
 
 /// Packets that wait, first in, first out.

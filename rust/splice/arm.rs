@@ -386,7 +386,8 @@ impl Splice {
                 marks: row.marks,
             });
         }
-        if self.wishes.replicated {
+        // Of a split splice the proxies have the other half.
+        if self.wishes.replicated || self.wishes.split {
             self.share();
         }
         self.terms.populate([to_server.terms, to_client.terms]);

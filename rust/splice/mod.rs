@@ -79,6 +79,8 @@ pub struct Wishes {
     pub cut_when_idle: bool,
     /// Other hosts carry packets of it, too.
     pub replicated: bool,
+    /// The server's socket is on this host, and what it sends is carried where it is sent.
+    pub split: bool,
 }
 
 impl Wishes {

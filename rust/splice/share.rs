@@ -15,6 +15,12 @@ impl Splice {
         self.to_server.has(SHARED)
     }
 
+    /// Whether the packets of this flow, which is one of its own, are those that a local socket sends.
+    #[inline]
+    pub fn is_split_at(&self, flow: &flow::Entry) -> bool {
+        self.wishes.split && flow.direction() == Direction::ToClient
+    }
+
     /// From now on they do. Any context.
     pub fn share(&self) {
         for flow in [&self.to_server, &self.to_client] {

@@ -361,12 +361,17 @@ impl SpliceFlags {
     /// happen: it is never cut for being idle, its progress is told by splice-change-ntf and taken
     /// from splice-set.
     pub const REPLICATED: Self = Self(1 << 2);
+    /// The server's socket is on this host: what it sends, packets of to-client, is carried where
+    /// it is sent, to the client and past the proxies. For a splice made of numbers; it is a
+    /// replicated one.
+    pub const SPLIT: Self = Self(1 << 3);
 
     /// Every bit that has a name, with its name.
-    pub const ALL: [(Self, &'static str); 3] = [
+    pub const ALL: [(Self, &'static str); 4] = [
         (Self::RETURN_ON_FIN, "return-on-fin"),
         (Self::CUT_WHEN_IDLE, "cut-when-idle"),
         (Self::REPLICATED, "replicated"),
+        (Self::SPLIT, "split"),
     ];
 
     /// Whether all bits of `other` are set.

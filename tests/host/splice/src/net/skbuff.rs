@@ -179,6 +179,11 @@ impl Routed {
         self.0.writable(len)
     }
 
+    /// As `output`: there is no socket here.
+    pub fn output_own(self, net: &Net) {
+        self.output(net);
+    }
+
     /// Sends the packet on, as a device does that segments and sums.
     pub fn output(self, net: &Net) {
         let packet = self.0;
