@@ -411,12 +411,15 @@ fn within_limit(
     };
     let fin = seg.flags.contains(Flags::FIN);
     let beyond = flow.has(LIMITED | FROZEN) && seg.seq_end().after(flow.limit());
-    if seg.flags.intersects(Flags::RST.union(Flags::SYN)) || !(fin || beyond) {
+    if seg.flags.intersects(Flags::RST.union(Flags::SYN)) || seg.seq_len() == 0 {
         return Ok((packet, *seg));
     }
-    // What is believed, or summed anew, must be right.
+    // What is believed, or summed anew, must be right; what was never sent would never be acknowledged.
     if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
         return Err(drop_packet(ns, packet, Stat::DropMalformed));
+    }
+    if !(fin || beyond) {
+        return Ok((packet, *seg));
     }
     if !flow::is_believable(seg, reverse, reverse_terms) {
         packet.consume();
@@ -434,7 +437,7 @@ fn within_limit(
         flow.mark(LIMITED, 0);
     }
     let limit = flow.limit();
-    if seg.seq_len() > 0 && seg.seq_end().after(limit) {
+    if seg.seq_end().after(limit) {
         flow.mark(KEPT, 0);
         match packet.copy() {
             Some(copy) => splice.keep(copy),
