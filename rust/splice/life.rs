@@ -4,7 +4,7 @@
 
 use super::Splice;
 use crate::{
-    flow::{Direction, DRAINING},
+    flow::{self, Direction, DRAINING},
     net::{
         netfilter::in_packet_context,
         skbuff::Packet,
@@ -82,6 +82,9 @@ impl Reason {
 /// How long after a RST that may have ended a splice its ends are asked; milliseconds. An acknowledgement of what
 /// was sent before it has come by then, or the next RST.
 const ASK_MS: u64 = 200;
+
+/// How often they are asked: after 0.2, 0.8, 3.2 and 12.8 seconds.
+const ASKS: u32 = 4;
 
 /// How long late packets are expected: 2MSL, as Linux has it (TCP_TIMEWAIT_LEN), milliseconds.
 const TOMBSTONE_MS: u64 = 60_000;
@@ -175,16 +178,35 @@ impl Splice {
             Direction::ToServer => Reason::ResetByClient,
             Direction::ToClient => Reason::ResetByServer,
         };
-        self.suspected.store(by as u32, Relaxed);
-        workqueue::set(self, time::from_ms(ASK_MS));
+        // More of them while they are asked do not put that off.
+        if self.suspected.load(Relaxed) == Reason::None as u32 || self.asked.load(Relaxed) >= ASKS {
+            self.suspected_at.store(flow::now(), Relaxed);
+            self.suspected.store(by as u32, Relaxed);
+            self.asked.store(0, Relaxed);
+            workqueue::set(self, time::from_ms(ASK_MS));
+        }
     }
 
     /// Asks both ends where they stand, after a RST that may have ended it. What an end that is gone says to that
     /// is a RST with the right number. May sleep.
+    ///
+    /// What is asked, and what is said to it, may be lost: it is asked again, later each time.
     fn ask(&self) {
-        if self.suspected.load(Relaxed) != Reason::None as u32 && !self.asked.xchg(true, Relaxed) {
+        let asked = self.asked.load(Relaxed);
+        if self.ask_left() == Some(0) {
+            self.asked.store(asked + 1, Relaxed);
             self.probe_both();
         }
+    }
+
+    /// Jiffies until the ends are to be asked, again maybe; `None` if they are not.
+    fn ask_left(&self) -> Option<usize> {
+        let asked = self.asked.load(Relaxed);
+        if self.suspected.load(Relaxed) == Reason::None as u32 || asked >= ASKS {
+            return None;
+        }
+        let since = flow::now().wrapping_sub(self.suspected_at.load(Relaxed)) as usize;
+        Some(time::from_ms(ASK_MS << (2 * asked)).saturating_sub(since))
     }
 
     /// The RST of one end, which went this way, has ended it. Any context.
@@ -300,7 +322,10 @@ impl Splice {
 
     /// Jiffies until there is something to look after; `None` if there never is.
     fn next_look(&self) -> Option<usize> {
-        let idle = self.idle_look();
+        let idle = match (self.idle_look(), self.ask_left()) {
+            (Some(idle), Some(ask)) => Some(idle.min(ask.max(1))),
+            (idle, ask) => idle.or(ask.map(|ask| ask.max(1))),
+        };
         if self.is_draining() {
             let look = time::from_ms(LOOK_MS);
             return Some(idle.map_or(look, |idle| idle.min(look)));

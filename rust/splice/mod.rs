@@ -122,8 +122,10 @@ pub struct Splice {
     changed: AtomicFlag,
     /// The [`Reason`] that a RST gave, which may have ended it.
     suspected: Atomic<u32>,
-    /// Its ends were asked about that.
-    asked: AtomicFlag,
+    /// When that was first; jiffies.
+    suspected_at: Atomic<u32>,
+    /// How often its ends were asked about that.
+    asked: Atomic<u32>,
     /// Keep-alive probes sent since an end was heard of last.
     probes: Atomic<u32>,
     /// When the first of them was sent; jiffies.
@@ -178,7 +180,8 @@ impl Splice {
                 returning: AtomicFlag::new(false),
                 changed: AtomicFlag::new(false),
                 suspected: Atomic::new(Reason::None as u32),
-                asked: AtomicFlag::new(false),
+                suspected_at: Atomic::new(0),
+                asked: Atomic::new(0),
                 probes: Atomic::new(0),
                 probed_at: Atomic::new(0),
                 restore: SetOnce::new(),
