@@ -12,7 +12,7 @@
 
 use crate::{
     dispatch::{self, Way},
-    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING, FLOORED, FROZEN, KEPT, LIMITED, SHARED},
+    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING, ENDED, FLOORED, FROZEN, KEPT, LIMITED, SHARED},
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,
@@ -435,6 +435,9 @@ fn within_limit(
         }
         flow.limit_to(end);
         flow.mark(LIMITED, 0);
+    }
+    if fin && flow.mark(ENDED, 0) & ENDED == 0 {
+        splice.look_later();
     }
     let limit = flow.limit();
     if seg.seq_end().after(limit) {

@@ -120,6 +120,8 @@ pub const FLOORED: u32 = 1 << 6;
 pub const KEPT: u32 = 1 << 7;
 /// Other hosts carry packets of it, too.
 pub const SHARED: u32 = 1 << 8;
+/// A FIN of the sender was kept.
+pub const ENDED: u32 = 1 << 9;
 
 impl Flow {
     /// A flow that has carried nothing, and whose numbers are not known.

@@ -10,8 +10,8 @@ mod entry;
 mod track;
 
 pub use entry::{
-    now, Carried, Flow, Progress, Start, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN, FLOORED,
-    FROZEN, KEPT, LIMITED, SHARED,
+    now, Carried, Flow, Progress, Start, Terms, DRAINING, ECHOING, ENDED, FIN_ACKED, FIN_SEEN,
+    FLOORED, FROZEN, KEPT, LIMITED, SHARED,
 };
 pub use track::{
     expected, fins_acked, is_acked, is_believable, judge_rst, note, reach, window_end, Rst, Seen,

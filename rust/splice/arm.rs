@@ -333,6 +333,7 @@ fn move_all(
             numbers,
             origin: if returns { origin } else { before.rcv_nxt },
             fin_moved: fin_moved(before),
+            ended,
             limit: if ended {
                 Some(0)
             } else {

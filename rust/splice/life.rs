@@ -94,7 +94,7 @@ const RETURNED_MS: u64 = 10_000;
 
 /// How often local sockets are looked after that drain, or that somebody else still has;
 /// milliseconds.
-const LOOK_MS: u64 = 1000;
+pub(super) const LOOK_MS: u64 = 1000;
 
 impl Splice {
     /// Where it stands. Any context.
@@ -326,7 +326,7 @@ impl Splice {
             (Some(idle), Some(ask)) => Some(idle.min(ask.max(1))),
             (idle, ask) => idle.or(ask.map(|ask| ask.max(1))),
         };
-        if self.is_draining() {
+        if self.is_draining() || self.is_held_up() {
             let look = time::from_ms(LOOK_MS);
             return Some(idle.map_or(look, |idle| idle.min(look)));
         }
@@ -404,6 +404,7 @@ impl HasAlarm for Splice {
             Phase::Live => {
                 self.announce_changes();
                 self.ask();
+                self.stop_waiting();
                 if self.is_settled() {
                     self.settle();
                 } else if self.is_draining() && self.has_lost_bytes() {

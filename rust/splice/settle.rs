@@ -6,9 +6,9 @@
 //! is kept. Once the two ends have acknowledged all that was carried, each connection stands at a number
 //! that both it and its local socket can know: the socket is set to it and goes on.
 
-use super::{Legs, Phase, Reason, Splice};
+use super::{life::LOOK_MS, Legs, Phase, Reason, Splice};
 use crate::{
-    flow::{self, Direction, DRAINING, FIN_SEEN, FROZEN, KEPT, LIMITED},
+    flow::{self, Direction, Flow, DRAINING, ENDED, FIN_SEEN, FROZEN, KEPT, LIMITED},
     hook,
     net::{
         leg::Wake,
@@ -16,7 +16,7 @@ use crate::{
         rcu,
         skbuff::{Packet, PacketQueue},
         socket::{Locked, TcpSocket},
-        workqueue,
+        time, workqueue,
     },
     stats::Stat,
     xlate::seq::Seq,
@@ -105,6 +105,12 @@ impl Splice {
         }
     }
 
+    /// After a FIN that is kept: the other direction may have to be stopped. Any context.
+    #[cold]
+    pub fn look_later(&self) {
+        workqueue::set(self, time::from_ms(LOOK_MS));
+    }
+
     /// When one flow has come to its limit, the other stops where it is, but for a limit of its own.
     pub(super) fn freeze(&self) {
         let (a, b) = (&self.to_server, &self.to_client);
@@ -114,6 +120,25 @@ impl Splice {
                 if !other.has(LIMITED | FROZEN) {
                     other.mark(FROZEN, 0);
                 }
+            }
+        }
+    }
+
+    /// Whether a FIN was kept from an end that has not come to its limit, and may never: it may wait for that FIN.
+    pub(super) fn is_held_up(&self) -> bool {
+        let (a, b) = (&self.to_server, &self.to_client);
+        let waits = |flow: &Flow, other: &Flow| flow.has(ENDED) && !other.is_exhausted();
+        self.phase() == Phase::Live && (waits(a, b) || waits(b, a))
+    }
+
+    /// Stops a direction that has not come to its limit, and in which nothing happens, when a FIN was kept from
+    /// its sender.
+    pub(super) fn stop_waiting(&self) {
+        let (a, b) = (&self.to_server, &self.to_client);
+        for (flow, other) in [(a, b), (b, a)] {
+            let idle = time::to_ms(other.idle().into()) >= LOOK_MS;
+            if idle && flow.has(ENDED) && flow.is_exhausted() && !other.is_exhausted() {
+                other.mark(FROZEN, 0);
             }
         }
     }

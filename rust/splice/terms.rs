@@ -4,7 +4,7 @@
 
 use super::Refusal;
 use crate::{
-    flow::{Terms, DRAINING, ECHOING, FIN_SEEN, FLOORED, LIMITED},
+    flow::{Terms, DRAINING, ECHOING, ENDED, FIN_SEEN, FLOORED, LIMITED},
     net::leg::Numbers,
     xlate::{edit::Edit, key::FlowKey, seq::Seq},
 };
@@ -42,6 +42,8 @@ pub(super) struct Stand<'a> {
     pub origin: Seq,
     /// Its peer's FIN was moved to the other socket.
     pub fin_moved: bool,
+    /// Its peer's FIN stays with it.
+    pub ended: bool,
     /// Bytes from `origin` on that are carried; no more, if it is said.
     pub limit: Option<u64>,
 }
@@ -55,6 +57,9 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
     }
     if from.limit.is_some() {
         marks |= LIMITED;
+    }
+    if from.ended {
+        marks |= ENDED;
     }
     let limit = from.limit;
     let (from, to) = (from.numbers, to.numbers);
@@ -189,6 +194,7 @@ mod tests {
             numbers,
             origin: numbers.rcv_nxt,
             fin_moved: false,
+            ended: false,
             limit: None,
         }
     }

@@ -111,3 +111,20 @@ fn a_window_is_told_by_what_comes_after_arming() {
     setting.sides[0].mss = [888, 609];
     run_in(&setting, &before, NEVER_IDLE, &[]);
 }
+
+/// The server has said all, which the proxy keeps to itself; the client waits for that and will never come to the
+/// limit that it has.
+#[test]
+fn a_limit_that_is_never_reached_does_not_keep_a_fin_for_ever() {
+    let wishes = Wishes {
+        limit_to_server: Some(5000),
+        ..NEVER_IDLE
+    };
+    let mut world = plain().world();
+    world.arm(wishes, [0, 0]);
+    for op in [Write(1, 100), Close(1), Write(0, 10)] {
+        world.happen(&op);
+    }
+    world.quiesce();
+    assert!(world.returned);
+}
