@@ -23,7 +23,7 @@ use crate::{
     xlate::{
         build::{build_drain_ack, recut},
         checksum,
-        edit::{ChecksumField, Edit},
+        edit::{narrow, ChecksumField, Edit},
         icmp,
         ip::{self, IpHeader, Malformed, MAX_HEADERS},
         key::{Family, FlowKey},
@@ -352,10 +352,22 @@ fn carry(
     let beyond = !flow.has(SHARED)
         && seg.seq_len() == 0
         && seg.seq.after(flow::reach(reverse, reverse_terms));
-    let edited = if beyond || echoing {
+    let edited = if beyond || echoing || reverse.has(KEPT) {
         let mut edit = terms.edit;
         if echoing {
             edit = echo(flow, reverse, terms, headers, &seg);
+        }
+        if reverse.has(KEPT) {
+            // More than is carried has come. The rest is not asked for, and what has come and is not acknowledged
+            // is no reason to give up: the window is closed.
+            let acked = seg.ack.add(edit.ack_delta);
+            let room = reverse.limit().max(acked).distance(acked);
+            let window = room.div_ceil(1 << edit.wscale_in.min(14));
+            let window = u16::try_from(window).unwrap_or(u16::MAX);
+            if narrow(headers, &seg, field, window).is_err() {
+                ns.count(Stat::DropMalformed);
+                return Verdict::Stolen;
+            }
         }
         if beyond {
             // The sender was let send more to the local socket than the receiver takes. An acknowledgement from

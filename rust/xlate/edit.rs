@@ -285,6 +285,35 @@ fn difference(new: &Header, old: &Header) -> Sum {
         .sub16(old.window)
 }
 
+/// Lowers the window of an arriving packet to `window`, as the field says it, if it is larger.
+///
+/// # Errors
+///
+/// `Truncated` if `headers` ends before the header does; it is as it was.
+pub fn narrow(
+    headers: &mut [u8],
+    seg: &Segment,
+    field: ChecksumField,
+    window: u16,
+) -> Result<(), Malformed> {
+    let tcp = headers
+        .get_mut(seg.ip.header_len..)
+        .and_then(<[u8]>::first_chunk_mut)
+        .ok_or(Malformed::Truncated)?;
+    let mut header = Header::from_bytes(tcp);
+    let old = header.window;
+    if window >= old {
+        return Ok(());
+    }
+    header.window = window;
+    if field == ChecksumField::Whole {
+        let sum = Sum::ZERO.add16(!header.check).add16(window).sub16(old);
+        header.check = sum.checksum();
+    }
+    *tcp = header.to_bytes();
+    Ok(())
+}
+
 /// A window as the other side's scale has it.
 ///
 /// Rounded down. Rounded up, a window of a few bytes takes in a segment that its owner drops, and
@@ -592,6 +621,24 @@ mod tests {
         let headers = seg.headers_len();
         EDIT.apply(&mut packet[..headers], &seg, ChecksumField::Whole, None)?;
         assert_eq!(packet, V4_OUT);
+        Ok(())
+    }
+
+    #[test]
+    fn a_window_gets_narrower_and_never_wider() -> Result<(), Malformed> {
+        let mut packet = V4_IN;
+        let seg = parse(&packet, Family::V4, packet.len())?;
+        narrow(&mut packet, &seg, ChecksumField::Whole, seg.window)?;
+        assert_eq!(packet, V4_IN);
+        narrow(&mut packet, &seg, ChecksumField::Whole, 0)?;
+        assert_eq!(packet[34..36], [0, 0]);
+        assert_eq!(checksum::tcp(&seg.key, &packet[20..]).fold(), 0xffff);
+        // Who sums the packet later sums the window, too.
+        packet = V4_IN;
+        narrow(&mut packet, &seg, ChecksumField::PseudoHeader, 1)?;
+        assert_eq!(packet[34..38], [0, 1, V4_IN[36], V4_IN[37]]);
+        let short = narrow(&mut packet[..39], &seg, ChecksumField::Whole, 0);
+        assert_eq!(short, Err(Malformed::Truncated));
         Ok(())
     }
 
