@@ -179,7 +179,7 @@ static void tcp_splice_wake_receiver(struct sock *sk, const struct tcp_splice_st
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct rb_node *node;
 
-	/* What was out of order was sent on at arming. */
+	/* What was out of order was sent on at arming, or kept. */
 	while ((node = rb_first(&tp->out_of_order_queue))) {
 		rb_erase(node, &tp->out_of_order_queue);
 		kfree_skb(rb_to_skb(node));

@@ -425,7 +425,7 @@ impl Splice {
     }
 
     /// What a local socket had received out of order, and told its peer of, its peer will not send
-    /// again: it is sent on from here. In the numbers of packets that arrive.
+    /// again: it is sent on from here, or kept if it is beyond a limit. In the numbers of packets that arrive.
     fn send_out_of_order(&self, leg: &Locked<'_>, row: &Row, peer_mss: u16) {
         let n = leg.numbers();
         if !n.sack {
@@ -444,18 +444,10 @@ impl Splice {
         let headers = header_len(row.key.family) + HEADER_LEN + options_len;
         let window = n.snd_edge.distance(n.snd_una) >> n.wscale_in.min(14);
         let window = u16::try_from(window).unwrap_or(u16::MAX);
-        let limit = row.limit.map(|limit| {
-            row.terms
-                .seq_origin
-                .add(u32::try_from(limit).unwrap_or(u32::MAX >> 1))
-        });
         leg.out_of_order(|range| {
             let mut done = 0;
             loop {
                 let seq = range.seq.add(done);
-                if limit.is_some_and(|limit| seq.at_or_after(limit)) {
-                    return;
-                }
                 let len = (range.len - done).min(room);
                 // A FIN may be all there is.
                 let last = done + len == range.len;
