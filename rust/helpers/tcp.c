@@ -154,30 +154,30 @@ void tcp_splice_send_fin(struct sock *sk)
 	sk->sk_prot->shutdown(sk, SEND_SHUTDOWN);
 }
 
-#define TCP_SPLICE_RESTORE_KEEPOPEN	BIT(8)
-
-u32 tcp_splice_dormant(struct sock *sk)
+void tcp_splice_dormant(struct sock *sk, struct tcp_splice_settings *was)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
-	u32 restore = tp->nonagle;
 
+	was->window_clamp = tp->window_clamp;
+	was->nonagle = tp->nonagle;
+	was->keepopen = sock_flag(sk, SOCK_KEEPOPEN);
+	/* What it repeats promises no more room: that is the far end's from here on. */
+	WRITE_ONCE(tp->window_clamp, tcp_receive_window(tp));
 	/* What it is told of windows from here on has the number that it expects: none is newer. */
 	tcp_init_wl(tp, tp->rcv_nxt - 1);
-	if (sock_flag(sk, SOCK_KEEPOPEN))
-		restore |= TCP_SPLICE_RESTORE_KEEPOPEN;
 	/* The caller's read and write end here; close() by the caller does not reach TCP. */
 	WRITE_ONCE(sk->sk_shutdown, SHUTDOWN_MASK);
 	sock_reset_flag(sk, SOCK_KEEPOPEN);
 	if (sk->sk_prot->keepalive)
 		sk->sk_prot->keepalive(sk, 0);
 	sk->sk_state_change(sk);
-	return restore;
 }
 
 static void tcp_splice_wake_receiver(struct sock *sk, const struct tcp_splice_stand *at)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct rb_node *node;
+	int room;
 
 	/* What was out of order was sent on at arming, or kept. */
 	while ((node = rb_first(&tp->out_of_order_queue))) {
@@ -203,6 +203,11 @@ static void tcp_splice_wake_receiver(struct sock *sk, const struct tcp_splice_st
 	/* What was promised is not taken back. */
 	tp->rcv_wnd = after(at->rcv_edge, tp->rcv_nxt) ? at->rcv_edge - tp->rcv_nxt : 0;
 	tp->rcv_mwnd_seq = tp->rcv_wup + tp->rcv_wnd;
+	/* There must be room for it, as far as the host allows any socket. */
+	room = min(tcp_space_from_win(sk, tp->rcv_wnd),
+		   READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_rmem[2]));
+	if (room > sk->sk_rcvbuf)
+		WRITE_ONCE(sk->sk_rcvbuf, room);
 	tp->ecn_flags &= ~(TCP_ECN_QUEUE_CWR | TCP_ECN_DEMAND_CWR);
 	tp->pred_flags = 0;
 }
@@ -276,7 +281,8 @@ static void tcp_splice_untrack_numbers(const struct sock *sk)
 #endif
 }
 
-int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 restore)
+int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at,
+		    const struct tcp_splice_settings *was)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
@@ -296,8 +302,9 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 rest
 		tp->rx_opt.ts_recent = at->ts_recent;
 		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
 	}
-	tp->nonagle = restore & 0xf;
-	if (restore & TCP_SPLICE_RESTORE_KEEPOPEN) {
+	tp->nonagle = was->nonagle;
+	WRITE_ONCE(tp->window_clamp, max(was->window_clamp, tp->rcv_wnd));
+	if (was->keepopen) {
 		sock_set_flag(sk, SOCK_KEEPOPEN);
 		if (sk->sk_prot->keepalive)
 			sk->sk_prot->keepalive(sk, 1);

@@ -209,10 +209,17 @@ void tcp_splice_flush_backlog(struct sock *sk);
 int tcp_splice_read_sock(struct sock *sk, read_descriptor_t *desc, sk_read_actor_t actor);
 int tcp_splice_send(struct sock *sk, void *data, size_t len);
 void tcp_splice_send_fin(struct sock *sk);
-/* Says what tcp_splice_wake() is to restore. */
-u32 tcp_splice_dormant(struct sock *sk);
+/* What of a socket's settings its sleep changes. */
+struct tcp_splice_settings {
+	u32 window_clamp;
+	u8 nonagle;
+	bool keepopen;
+};
+
+void tcp_splice_dormant(struct sock *sk, struct tcp_splice_settings *was);
 /* 0, or -EPIPE when the socket cannot go on: it was closed, or has unacknowledged bytes. */
-int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at, u32 restore);
+int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at,
+		    const struct tcp_splice_settings *was);
 /* Tells who waits for the socket that it can be used. */
 void tcp_splice_woken(struct sock *sk);
 /* What was received out of order, in order of its numbers; NULL after the last. */

@@ -140,7 +140,11 @@ impl Drop for TcpSocket {
 
 /// What of a socket's settings its sleep has changed.
 #[derive(Clone, Copy)]
-pub struct Restore(u32);
+pub struct Restore {
+    window_clamp: u32,
+    nonagle: u8,
+    keepopen: bool,
+}
 
 /// A socket locked by us.
 ///
@@ -354,8 +358,14 @@ impl Locked<'_> {
     /// User space reads end of file and cannot write from here on; TCP goes on retransmitting
     /// what is unacknowledged, and sends no keep-alive.
     pub fn make_dormant(&mut self) -> Restore {
+        let mut was = bindings::tcp_splice_settings::default();
         // SAFETY: Locked.
-        Restore(unsafe { bindings::tcp_splice_dormant(self.0.sk()) })
+        unsafe { bindings::tcp_splice_dormant(self.0.sk(), &mut was) };
+        Restore {
+            window_clamp: was.window_clamp,
+            nonagle: was.nonagle,
+            keepopen: was.keepopen,
+        }
     }
 
     /// The reverse: a dormant socket, all of whose bytes are acknowledged, goes on at these numbers.
@@ -373,8 +383,13 @@ impl Locked<'_> {
             ts_recent: at.ts_recent,
             tsval: at.tsval,
         };
+        let was = bindings::tcp_splice_settings {
+            window_clamp: restore.window_clamp,
+            nonagle: restore.nonagle,
+            keepopen: restore.keepopen,
+        };
         // SAFETY: Locked.
-        to_result(unsafe { bindings::tcp_splice_wake(self.0.sk(), &at, restore.0) })
+        to_result(unsafe { bindings::tcp_splice_wake(self.0.sk(), &at, &was) })
     }
 
     /// Tells who waits for the socket that it can be used.

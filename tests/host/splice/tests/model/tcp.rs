@@ -87,8 +87,9 @@ pub(crate) struct Tcp {
     /// Stamps that it has sent.
     pub(crate) stamps: BTreeSet<u32>,
     pub(crate) reset: bool,
-    /// A socket of a splice.
+    /// A socket of a splice, and what its buffer was before.
     pub(crate) dormant: bool,
+    was: i64,
     /// It has vanished.
     pub(crate) gone: bool,
     /// What a splice carried past it: in its input, in its output.
@@ -128,6 +129,7 @@ impl Tcp {
             stamps: BTreeSet::new(),
             reset: false,
             dormant: false,
+            was: 0,
             gone: false,
             skipped: None,
             packets: vec![],
@@ -631,6 +633,10 @@ impl socket::Tcp for Tcp {
 
     fn sleep(&mut self) {
         self.dormant = true;
+        // From here on the far end's window counts, and this one opens no more.
+        let unread = (self.input.len() - self.taken) as i64;
+        let room = (self.promised - self.rcv_nxt()).max(0) + unread;
+        self.was = std::mem::replace(&mut self.config.buffer, room);
         self.window_at = self.rcv_nxt() - 1;
     }
 
@@ -656,6 +662,7 @@ impl socket::Tcp for Tcp {
         }
         let edge = place(at.rcv_edge.0, self.config.first_in, self.rcv_nxt());
         self.promised = edge.max(self.rcv_nxt());
+        self.config.buffer = self.was.max(self.promised - self.rcv_nxt());
         self.told = self.rcv_nxt();
         let snd_nxt = place(at.snd_nxt.0, self.config.first_out, self.una);
         assert!(snd_nxt >= self.una, "sending goes back");
