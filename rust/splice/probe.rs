@@ -15,18 +15,20 @@ use crate::{
         tcp::{Flags, HEADER_LEN},
     },
 };
+use core::ops::RangeInclusive;
 use kernel::sync::atomic::Relaxed;
 
 /// Probes that an end may leave unanswered.
 const PROBES: u32 = 3;
 
-/// Milliseconds between them at most.
-const INTERVAL_MS: u64 = 5000;
+/// Milliseconds between them, at least and at most. Hosts answer what is out of their window twice a second (Linux:
+/// tcp_invalid_ratelimit).
+const INTERVAL_MS: RangeInclusive<u64> = 1000..=5000;
 
 impl Splice {
     /// Jiffies from one probe to the next.
     fn probe_interval(&self) -> usize {
-        time::from_ms((self.idle_timeout() / 2).clamp(1, INTERVAL_MS)).max(1)
+        time::from_ms((self.idle_timeout() / 2).clamp(*INTERVAL_MS.start(), *INTERVAL_MS.end()))
     }
 
     /// Jiffies until an idle splice is to be looked after; `None` if it never is.
@@ -55,13 +57,20 @@ impl Splice {
                 return self.cut(Reason::Idle);
             }
             self.probed_at.store(flow::now(), Relaxed);
+            for (count, flow) in self
+                .probed_after
+                .iter()
+                .zip([&self.to_server, &self.to_client])
+            {
+                count.store(flow.carried().packets, Relaxed);
+            }
         } else {
-            let since = flow::now().wrapping_sub(self.probed_at.load(Relaxed));
-            if self.to_server.idle() < since && self.to_client.idle() < since {
+            if self.is_heard(Direction::ToServer) && self.is_heard(Direction::ToClient) {
                 // Both have answered, or have something to say.
                 self.probes.store(0, Relaxed);
                 return false;
             }
+            let since = flow::now().wrapping_sub(self.probed_at.load(Relaxed));
             if (since as usize) < self.probe_interval().saturating_mul(probes as usize) {
                 return false;
             }
@@ -71,8 +80,29 @@ impl Splice {
             }
         }
         self.probes.store(probes + 1, Relaxed);
-        self.probe_both();
+        // One that has answered is left alone: what it says goes on to the other end, with a newer timestamp than the
+        // probe of that one has, which is then too old for an answer if it comes later (RFC 7323, section 5.3).
+        in_packet_context(|_| {
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                if !self.is_heard(direction) {
+                    self.probe(direction);
+                }
+            }
+        });
         false
+    }
+
+    /// Whether the sender of a flow was heard of since it was probed first; here, or on another host.
+    fn is_heard(&self, direction: Direction) -> bool {
+        let flow = self.flow(direction);
+        let [to_server, to_client] = &self.probed_after;
+        let count = match direction {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        };
+        let since = flow::now().wrapping_sub(self.probed_at.load(Relaxed));
+        // An answer may come within the same jiffy.
+        flow.carried().packets != count.load(Relaxed) || flow.idle() < since
     }
 
     /// Asks both ends. May sleep.
