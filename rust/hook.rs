@@ -12,7 +12,10 @@
 
 use crate::{
     dispatch::{self, Way},
-    flow::{self, Direction, Rst, Seen, DRAINING, ECHOING, ENDED, FLOORED, FROZEN, KEPT, LIMITED, SHARED},
+    flow::{
+        self, Direction, Rst, Seen, DRAINING, ECHOING, ENDED, FLOORED, FROZEN, KEPT, LIMITED,
+        SHARED,
+    },
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,

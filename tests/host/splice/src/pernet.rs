@@ -39,6 +39,11 @@ impl Ns {
         false
     }
 
+    /// Whether there may be a split splice.
+    pub fn has_splits(&self) -> bool {
+        true
+    }
+
     /// Counts.
     pub fn count(&self, stat: Stat) {
         let counter = &self.counters[stat as usize];

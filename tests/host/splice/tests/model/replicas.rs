@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A splice on several hosts, any of which carries any packet: the streams arrive whole, and what each has seen,
-//! told to the others in any order, late and twice, ends it on all of them.
+//! told to the others in any order, late and twice, ends it on all of them. One of them is the server's own, which carries
+//! what that sends where it is sent.
 
 use std::collections::VecDeque;
 
@@ -22,7 +23,10 @@ use crate::streams::{ops, setting, Op, NEVER_IDLE};
 use crate::wire::read;
 use crate::world::{bytes, World};
 
-const HOSTS: usize = 3;
+const HOSTS: usize = 4;
+
+/// The server's own host.
+const BACKEND: usize = HOSTS - 1;
 
 /// The row of one direction, as `get` shows it and `new` takes it.
 fn row(splice: &Splice, direction: Direction) -> Row {
@@ -36,7 +40,6 @@ fn row(splice: &Splice, direction: Direction) -> Row {
         edge: flow.edge(),
         tsval_last: flow.tsval_last(),
         limit: None,
-        promise: flow.promise(),
         marks: flow.marks() & !DRAINING,
         bytes: flow.carried().bytes,
     }
@@ -73,13 +76,14 @@ impl Farm {
     /// The splice of a world, which has drained, on other hosts, too.
     fn new(mut world: World) -> Farm {
         world.splice().share();
-        let wishes = splice::splice::Wishes {
-            replicated: true,
-            ..NEVER_IDLE
-        };
         let rows = [Direction::ToServer, Direction::ToClient].map(|d| row(world.splice(), d));
         let mut hosts = vec![world.host()];
-        for _ in 1..HOSTS {
+        for host in 1..HOSTS {
+            let wishes = splice::splice::Wishes {
+                replicated: host != BACKEND,
+                split: host == BACKEND,
+                ..NEVER_IDLE
+            };
             let ns = Arc::new(Ns::new(), ()).expect("memory");
             let made = restore(&ns, &rows[0], &rows[1], &wishes);
             let made = made.map_err(|refusal| refusal.errno()).expect("a replica");
@@ -111,12 +115,15 @@ impl Farm {
             self.world.ends[link - 2].receive(&bytes, now);
             return self.send();
         }
+        // What the client sends comes to a proxy.
+        let (host, hook) = match (link, host) {
+            (0, BACKEND) => (0, Hook::PreRouting),
+            (_, BACKEND) => (BACKEND, Hook::LocalOut),
+            _ => (host, Hook::PreRouting),
+        };
         let (ns, _) = &self.hosts[host];
         let family = self.world.ends[0].config.key.family;
-        let state = HookState {
-            hook: Hook::PreRouting,
-            family,
-        };
+        let state = HookState { hook, family };
         let verdict = ns.filter(Packet::from(bytes), state, &read_lock());
         assert!(matches!(verdict, Verdict::Stolen), "not carried");
         let left = ns.net.0.take();

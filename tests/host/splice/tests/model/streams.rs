@@ -18,6 +18,7 @@ pub(crate) const NEVER_IDLE: Wishes = Wishes {
     return_on_fin: false,
     cut_when_idle: false,
     replicated: false,
+    split: false,
 };
 
 /// Something that happens.
