@@ -426,7 +426,7 @@ fn within_limit(
     };
     let fin = seg.flags.contains(Flags::FIN);
     let beyond = flow.has(LIMITED | FROZEN) && seg.seq_end().after(flow.limit());
-    if seg.flags.intersects(Flags::RST.union(Flags::SYN)) || seg.seq_len() == 0 {
+    if seg.flags.intersects(Flags::RST.union(Flags::SYN)) || !(seg.seq_len() > 0 || beyond) {
         return Ok((packet, *seg));
     }
     // What is believed, or summed anew, must be right; what was never sent would never be acknowledged.
@@ -455,7 +455,7 @@ fn within_limit(
         splice.look_later();
     }
     let limit = flow.limit();
-    if seg.seq_end().after(limit) {
+    if seg.seq_len() > 0 && seg.seq_end().after(limit) {
         flow.mark(KEPT, 0);
         match packet.copy() {
             Some(copy) => splice.keep(copy),

@@ -189,20 +189,6 @@ impl Flow {
         }
     }
 
-    /// Notes that the stream ends at `end`, which may be before what somebody else has made it seem.
-    pub fn end_at(&self, end: Seq) {
-        let top = self.top.load(Relaxed);
-        let back = u64::from(Seq(top as u32).distance(end));
-        match end.extend(top) {
-            Some(_) => self.advance(end),
-            // Another CPU that has moved it meanwhile has carried a byte beyond this end.
-            None => {
-                let end = top.saturating_sub(back).max(self.bottom.load(Relaxed));
-                let _ = self.top.cmpxchg(top, end, Relaxed);
-            }
-        }
-    }
-
     /// Notes that the flow is in use; writes at most once a jiffy.
     #[inline]
     fn touch(&self) {
@@ -267,13 +253,9 @@ impl Flow {
         }
     }
 
-    /// Merges what another host has seen: nothing goes back. A FIN says where the stream ends. Any context.
+    /// Merges what another host has seen: nothing goes back. Any context.
     pub fn merge(&self, seen: &Progress) {
-        if seen.marks & FIN_SEEN != 0 {
-            self.end_at(seen.seq_next);
-        } else {
-            self.advance(seen.seq_next);
-        }
+        self.advance(seen.seq_next);
         self.note_ack(seen.ack_last, seen.edge.unwrap_or(seen.ack_last));
         if let Some(tsval) = seen.tsval_last {
             self.note_tsval(tsval);
