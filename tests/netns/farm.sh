@@ -90,7 +90,8 @@ proxy_up() {
 # A dead host says nothing, also not while its namespace is taken apart and its packets find no splice any more.
 proxy_dies() {
 	local dev
-	for dev in o0 i0; do ip -n "p$1" link set "$dev" down; done
+	# Both ends, at once: the names in the switches are free for the next.
+	for dev in o0 i0; do ip -n "p$1" link delete "$dev"; done
 	kill -9 "${DAEMON[$1]}"
 	wait "${DAEMON[$1]}" 2>/dev/null || true
 	ip netns delete "p$1"
