@@ -191,9 +191,9 @@ make_file() {
 }
 sum_of() { sha256sum | cut -c1-64; }
 
-# serve BACKEND...: an unmodified nginx, plain and TLS, GET and PUT.
+# serve BACKEND...: an unmodified nginx, plain (on HTTP_PORT, or 80) and TLS, GET and PUT.
 serve() {
-	local b d
+	local b d port=${HTTP_PORT:-80}
 	if [ ! -e "$FILES/tls.pem" ]; then
 		mkdir -p "$FILES"
 		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=test \
@@ -219,7 +219,7 @@ serve() {
 				ssl_certificate $FILES/tls.pem;
 				ssl_certificate_key $FILES/tls.key;
 				server {
-					listen 80; listen [::]:80;
+					listen $port; listen [::]:$port;
 					listen 443 ssl; listen [::]:443 ssl;
 					add_header X-Backend $b always;
 					root $FILES;
@@ -231,7 +231,7 @@ serve() {
 		CONF
 		start "$b.nginx" "$b" nginx -c "$d/nginx.conf" -e "$T/$b.error.log"
 	done
-	for b in "$@"; do wait_for 20 listening "$b" 80; done
+	for b in "$@"; do wait_for 20 listening "$b" "$port"; done
 }
 listening() { in_ns "$1" ss -Hltn "sport = :$2" | grep -q .; }
 

@@ -84,6 +84,11 @@ pub(crate) enum Verb {
     ///
     /// What fails is told for each splice, and does not stop the others.
     Restore {
+        /// Carry here what their servers send, to the clients and past the proxies: the servers run
+        /// on this host.
+        #[arg(long)]
+        split: bool,
+
         /// Where from. Standard input if absent.
         file: Option<PathBuf>,
     },

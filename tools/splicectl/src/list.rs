@@ -6,7 +6,7 @@ use crate::fail::Fail;
 use crate::format::{self, Signs};
 use crate::output::Output;
 use crate::table::{Cell, Style, Table, left, right};
-use tcp_splice_netlink::{Client, Splice, SpliceState};
+use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceState};
 
 pub(crate) fn run(out: &Output) -> Result<(), Fail> {
     let mut splices = Client::open()
@@ -32,8 +32,12 @@ pub(crate) fn style(state: SpliceState) -> Style {
 }
 
 fn state(splice: &Splice) -> Cell {
+    let is_split = splice
+        .flags
+        .is_some_and(|flags| flags.contains(SpliceFlags::SPLIT));
+    let half = if is_split { ", split" } else { "" };
     match splice.state {
-        Some(state) => Cell::styled(state.to_string(), style(state)),
+        Some(state) => Cell::styled(format!("{state}{half}"), style(state)),
         None => "?".into(),
     }
 }
@@ -106,6 +110,18 @@ mod tests {
         ended.age = Some(7_500_000);
         let table = table(&[splice(3), ended], UNICODE);
         fit(table, width, UNICODE).render(false)
+    }
+
+    #[test]
+    fn the_servers_half_is_named() {
+        let mut half = splice(3);
+        half.flags = Some(SpliceFlags::REPLICATED | SpliceFlags::SPLIT);
+        let text = table(&[half], UNICODE).render(false);
+        let line = text.lines().nth(1).expect("a line");
+        assert!(
+            line.starts_with(" 3  established, split  192.0.2.1:40000"),
+            "{line}"
+        );
     }
 
     #[test]

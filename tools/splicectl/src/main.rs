@@ -39,7 +39,7 @@ fn run(args: Args) -> Result<(), Fail> {
         Verb::Node(verb) => node::run(out, verb),
         Verb::Nodes => node::list(out),
         Verb::Save { file } => save::run(file.as_deref()),
-        Verb::Restore { file } => restore::run(out, file.as_ref()),
+        Verb::Restore { file, split } => restore::run(out, file.as_ref(), split),
         Verb::Cluster(cluster) => cluster::run(out, &cluster),
         Verb::Completions { shell } => pages::completions(shell),
         Verb::Man { folder } => pages::man(folder.as_deref()),

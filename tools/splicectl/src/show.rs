@@ -183,6 +183,17 @@ mod tests {
     use tcp_splice_netlink::{SpliceFlags, SpliceState};
 
     #[test]
+    fn a_split_one_says_so() {
+        let mut splice = splice(7);
+        splice.flags = Some(SpliceFlags::REPLICATED | SpliceFlags::SPLIT);
+        let text = text(&splice, "→", false);
+        assert!(
+            text.contains("  flags             replicated split\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn limits_are_shown() {
         let mut splice = splice(7);
         splice.state = Some(SpliceState::Returning);

@@ -369,19 +369,35 @@ fn an_address_in_use_is_told() {
 }
 
 #[test]
-fn the_cluster_example_is_good() {
-    let path = file("../../Documentation/examples/three-proxies.toml");
-    let config = Config::load(&path).unwrap();
-    let cluster = config.cluster.unwrap();
-    assert_eq!(cluster.members.len(), 4);
-    // The keys are another matter.
-    let output = check(&path);
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.contains("cluster.keys: ") && said.contains("ca.crt"),
-        "{said}"
-    );
+fn the_cluster_examples_are_good() {
+    // Which node has the server of each pool's addresses, in the order of the file.
+    let examples: [(&str, usize, &[Option<u32>]); 4] = [
+        ("three-proxies", 4, &[None, None]),
+        ("co-located", 4, &[Some(1), Some(2), Some(3)]),
+        ("mixed", 4, &[Some(5), None]),
+        ("mixed-backend", 4, &[]),
+    ];
+    for (name, members, servers) in examples {
+        let path = file(&format!("../../Documentation/examples/{name}.toml"));
+        let config = Config::load(&path).unwrap();
+        let cluster = config.cluster.unwrap();
+        assert_eq!(cluster.members.len(), members, "{name}");
+        let backends = config.pools.iter().flat_map(|pool| pool.backends());
+        let found: Vec<_> = backends
+            .map(|backend| cluster.servers.node(backend.address).map(|node| node.0))
+            .collect();
+        assert_eq!(found, servers, "{name}");
+        assert_eq!(config.listeners.is_empty(), servers.is_empty(), "{name}");
+        // The keys are another matter.
+        let output = check(&path);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.contains("cluster.keys: ") && said.contains("ca.crt"),
+            "{said}"
+        );
+    }
 }
 
 /// A node that is nothing but a balancer, so that it needs no kernel module.

@@ -64,12 +64,13 @@ pub trait Kernel: Send {
     /// When they cannot be listed; it is tried again later.
     fn list(&mut self) -> Result<Vec<Seen>, KernelError>;
 
-    /// Makes this host a holder of a splice. Of one that it holds already, returns the identity.
+    /// Makes this host a holder of a splice; a `split` one if its server is on this host, and what that
+    /// sends is to be carried where it is sent. Of one that it holds already, returns the identity.
     ///
     /// # Errors
     ///
     /// The kernel's words.
-    fn install(&mut self, row: &Row) -> Result<u64, KernelError>;
+    fn install(&mut self, row: &Row, split: bool) -> Result<u64, KernelError>;
 
     /// Merges progress into a splice, and says whether others hold it as well.
     ///

@@ -5,7 +5,7 @@
 //! From the inside out:
 //!
 //! 1. [`row`] is what nodes tell each other of a splice, and [`table`] all that one knows; both can
-//!    be merged in any order. [`liveness`] says whether a peer is alive.
+//!    be merged in any order. [`liveness`] says whether a peer is alive, [`servers`] where servers run.
 //! 2. [`node`] decides what to do about everything that is heard. None of these does any input or
 //!    output, or reads a clock.
 //! 3. [`message`] and [`heartbeat`] are what is said, [`keys`] and [`link`] how and to whom.
@@ -27,4 +27,5 @@ pub mod node;
 pub mod row;
 pub mod run;
 pub mod section;
+pub mod servers;
 pub mod table;

@@ -181,16 +181,20 @@ fn seen(splice: &Splice) -> Option<Seen> {
 }
 
 /// What makes this host a holder of a row.
-fn request(row: &Row) -> SpliceNew {
+fn request(row: &Row, split: bool) -> SpliceNew {
     let [to_server, to_client] = flows(row);
+    let mut flags = SpliceFlags::REPLICATED;
+    if row.cut_when_idle {
+        flags |= SpliceFlags::CUT_WHEN_IDLE;
+    }
+    if split {
+        flags |= SpliceFlags::SPLIT;
+    }
     SpliceNew {
         to_server: Some(to_server),
         to_client: Some(to_client),
         idle_timeout: row.idle_timeout,
-        flags: Some(match row.cut_when_idle {
-            true => SpliceFlags::REPLICATED | SpliceFlags::CUT_WHEN_IDLE,
-            false => SpliceFlags::REPLICATED,
-        }),
+        flags: Some(flags),
         ..SpliceNew::default()
     }
 }
@@ -241,8 +245,8 @@ impl Kernel for Module {
         Ok(self.0.splices()?.iter().filter_map(seen).collect())
     }
 
-    fn install(&mut self, row: &Row) -> Result<u64, KernelError> {
-        match self.0.splice_new(&request(row)) {
+    fn install(&mut self, row: &Row, split: bool) -> Result<u64, KernelError> {
+        match self.0.splice_new(&request(row, split)) {
             Ok(splice) => splice
                 .id
                 .ok_or_else(|| KernelError("the kernel did not tell which splice it made".into())),
@@ -406,15 +410,15 @@ mod tests {
         };
         assert_eq!(back, row);
         let [to_server, to_client] = flows(&row);
-        let new = request(&row);
+        let new = request(&row, false);
         assert_eq!(
             (new.to_server, new.to_client),
             (Some(to_server), Some(to_client))
         );
-        assert_eq!(
-            new.flags,
-            Some(SpliceFlags::CUT_WHEN_IDLE | SpliceFlags::REPLICATED)
-        );
+        let replicated = SpliceFlags::CUT_WHEN_IDLE | SpliceFlags::REPLICATED;
+        assert_eq!(new.flags, Some(replicated));
+        let split = request(&row, true);
+        assert_eq!(split.flags, Some(replicated | SpliceFlags::SPLIT));
         // What is merged is progress and nothing else.
         let flow = merged(&row.progress[1]);
         assert_eq!(flow.flags, Some(FlowFlags::FIN_ACKED));

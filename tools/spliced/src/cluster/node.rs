@@ -11,6 +11,7 @@ use super::kernel::{NodeState, Seen, Standing};
 use super::liveness::Liveness;
 use super::message::{MAX_LIST, Message, text};
 use super::row::{Both, Key, NodeId, Reason, Row, fins, join};
+use super::servers::Servers;
 use super::table::{BUCKETS, Entry, Merged, Table};
 
 /// Batches of a table on their way to one peer at a time; so much memory it may take there.
@@ -32,6 +33,9 @@ const SCAN_STEP: usize = 64;
 /// Callers that wait for splices which are not whole yet.
 const MAX_TICKETS: usize = 1 << 16;
 
+/// Why a backend is cut that does not keep to its own.
+const OTHERS_SERVERS: &str = "it is a backend, and speaks of splices of other servers";
+
 /// What a node is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Roles {
@@ -39,7 +43,7 @@ pub struct Roles {
     pub balancer: bool,
     /// It carries splices, and holds the table.
     pub proxy: bool,
-    /// It serves.
+    /// It serves. If it is said what, it carries what its servers send.
     pub backend: bool,
 }
 
@@ -80,6 +84,10 @@ pub struct Terms {
     pub me: NodeId,
     /// All nodes, itself included.
     pub nodes: BTreeMap<NodeId, Roles>,
+    /// Which of them have servers.
+    pub servers: Servers,
+    /// Servers' hosts are given the rows of their splices, and carry what their servers send.
+    pub split: bool,
     /// Time between two heartbeats.
     pub interval: Duration,
     /// Heartbeats in a row that do not come before a peer is lost.
@@ -98,6 +106,43 @@ pub struct Terms {
     pub grace: Duration,
     /// Most live rows, and most ends that are remembered.
     pub max_rows: usize,
+}
+
+impl Terms {
+    fn roles(&self, id: NodeId) -> Roles {
+        self.nodes.get(&id).copied().unwrap_or_default()
+    }
+
+    /// Whether this node has rows: all of them, or those of its servers.
+    pub fn has_rows(&self) -> bool {
+        self.roles(self.me).proxy || self.serves(self.me)
+    }
+
+    fn serves(&self, id: NodeId) -> bool {
+        self.roles(id).backend && self.servers.nodes().contains(&id)
+    }
+
+    fn shares(&self, peer: NodeId) -> Shares {
+        match (self.roles(self.me).proxy, self.roles(peer).proxy) {
+            (true, true) => Shares::Everything,
+            (true, false) if self.serves(peer) => Shares::ItsServers,
+            (false, true) if self.serves(self.me) => Shares::OwnServers,
+            _ => Shares::Nothing,
+        }
+    }
+}
+
+/// Of which splices two nodes speak to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shares {
+    /// Of none.
+    Nothing,
+    /// Of all: both are proxies.
+    Everything,
+    /// The peer is a backend: of those with its servers.
+    ItsServers,
+    /// This node is a backend: of those with its own servers.
+    OwnServers,
 }
 
 /// What a heartbeat says.
@@ -137,7 +182,12 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// To hold a splice.
-    Install(Box<Row>),
+    Install {
+        /// Which.
+        row: Box<Row>,
+        /// Its server is on this host, and what that sends is carried there.
+        split: bool,
+    },
     /// To merge progress.
     Advance {
         /// Which splice.
@@ -258,6 +308,10 @@ struct Held {
     asked: BTreeSet<NodeId>,
     /// Peers that refused, or were too slow.
     failed: BTreeSet<NodeId>,
+    /// The peer that has its server.
+    server_on: Option<NodeId>,
+    /// That peer was given the row, or has it, and may carry what the server sends.
+    handed: bool,
     /// What peers know of its progress from here, or told.
     told: Option<Both>,
     /// When they were told from here.
@@ -298,6 +352,7 @@ struct Link {
 #[derive(Debug)]
 struct Peer {
     roles: Roles,
+    shares: Shares,
     liveness: Liveness,
     beat: Beat,
     /// That of the last link.
@@ -309,6 +364,8 @@ struct Peer {
     synced: bool,
     state: NodeState,
     since: Duration,
+    /// Why it last refused a row, if it is a backend.
+    refusal: Option<String>,
 }
 
 /// News for one peer that were not put into messages yet.
@@ -344,6 +401,8 @@ pub struct Standings {
 #[derive(Debug)]
 pub struct Node {
     terms: Terms,
+    /// It has rows: all of them, or those of its servers.
+    has_rows: bool,
     table: Table<Held>,
     peers: BTreeMap<NodeId, Peer>,
     by_id: HashMap<u64, Key>,
@@ -374,6 +433,8 @@ pub struct Node {
     /// Those of them that a peer which came could help.
     retry: BTreeSet<Key>,
     started: Duration,
+    /// Why the kernel last refused a row, on a backend.
+    refusal: Option<String>,
     listed: bool,
     ready: bool,
     /// Every peer that holds a table is lost.
@@ -395,6 +456,7 @@ impl Node {
             .map(|(id, roles)| {
                 let peer = Peer {
                     roles: *roles,
+                    shares: terms.shares(*id),
                     liveness: Liveness::new(terms.interval, terms.misses),
                     beat: Beat::default(),
                     incarnation: 0,
@@ -403,12 +465,14 @@ impl Node {
                     synced: false,
                     state: NodeState::Down,
                     since: now,
+                    refusal: None,
                 };
                 (*id, peer)
             })
             .collect();
         let mut node = Node {
-            table: Table::new(terms.max_rows),
+            has_rows: terms.has_rows(),
+            table: Table::new(terms.max_rows, terms.servers.clone()),
             peers,
             by_id: HashMap::new(),
             tickets: HashMap::new(),
@@ -429,6 +493,7 @@ impl Node {
             short: BTreeSet::new(),
             retry: BTreeSet::new(),
             started: now,
+            refusal: None,
             listed: false,
             ready: false,
             isolated: false,
@@ -442,7 +507,7 @@ impl Node {
             },
             terms,
         };
-        if !node.holds_table() {
+        if !node.has_rows {
             node.listed = true;
         }
         node.tick(now);
@@ -450,11 +515,7 @@ impl Node {
     }
 
     fn roles(&self) -> Roles {
-        self.terms
-            .nodes
-            .get(&self.terms.me)
-            .copied()
-            .unwrap_or_default()
+        self.terms.roles(self.terms.me)
     }
 
     fn holds_table(&self) -> bool {
@@ -463,10 +524,32 @@ impl Node {
 
     /// Peers that hold the table, if this node does.
     fn holders(&self) -> impl Iterator<Item = (&NodeId, &Peer)> {
-        let here = self.holds_table();
-        self.peers
-            .iter()
-            .filter(move |(_, p)| here && p.roles.proxy)
+        let holds = |(_, peer): &(&NodeId, &Peer)| peer.shares == Shares::Everything;
+        self.peers.iter().filter(holds)
+    }
+
+    /// Peers whose rows come here.
+    fn sources(&self) -> impl Iterator<Item = (&NodeId, &Peer)> {
+        let gives = |(_, peer): &(&NodeId, &Peer)| {
+            matches!(peer.shares, Shares::Everything | Shares::OwnServers)
+        };
+        self.peers.iter().filter(gives)
+    }
+
+    fn shares(&self, peer: NodeId) -> Shares {
+        let known = self.peers.get(&peer);
+        known.map_or(Shares::Nothing, |peer| peer.shares)
+    }
+
+    /// The peer that has the server of a row.
+    fn server_on(&self, row: &Row) -> Option<NodeId> {
+        let node = self.terms.servers.node(row.ends[3]);
+        node.filter(|id| *id != self.terms.me)
+    }
+
+    /// Whether the server of a row is on this host.
+    fn is_served_here(&self, row: &Row) -> bool {
+        self.terms.servers.node(row.ends[3]) == Some(self.terms.me)
     }
 
     /// What is to be done, in order.
@@ -556,7 +639,7 @@ impl Node {
     /// When [`tick`](Self::tick) is due at the latest.
     pub fn deadline(&self, now: Duration) -> Duration {
         let mut due = self.look_at;
-        if !self.listing && self.holds_table() {
+        if !self.listing && self.has_rows {
             due = due.min(self.list_at);
         }
         if let Some((at, _)) = self.overdue.front() {
@@ -608,7 +691,7 @@ impl Node {
         if now >= self.look_at {
             self.look_at = now + self.terms.progress_every;
             // Ends are remembered for longer while somebody may not have heard of them.
-            if self.holders().all(|(_, peer)| peer.synced) {
+            if self.sources().all(|(_, peer)| peer.synced) {
                 self.table.expire(now.saturating_sub(self.terms.tombstones));
             }
             self.compare(now);
@@ -616,7 +699,7 @@ impl Node {
         self.rescan(now);
         self.retry_short(now);
         self.tell_some(now);
-        if self.holds_table() && !self.listing && now >= self.list_at {
+        if self.has_rows && !self.listing && now >= self.list_at {
             self.list(now);
         }
         self.judge(now);
@@ -632,7 +715,7 @@ impl Node {
 
     fn ask(&mut self, op: Op) {
         // Those that have an answer.
-        if matches!(op, Op::Install(_) | Op::List { .. }) {
+        if matches!(op, Op::Install { .. } | Op::List { .. }) {
             self.ops += 1;
         }
         self.out.push(Output::Op(op));
@@ -643,22 +726,24 @@ impl Node {
         let due: Vec<_> = self
             .peers
             .iter_mut()
+            .filter(|(_, peer)| peer.shares != Shares::Nothing)
             .filter_map(|(id, peer)| {
-                let link = peer.link.as_mut().filter(|_| peer.roles.proxy)?;
-                if now < link.compare_at {
-                    return None;
-                }
+                let link = peer.link.as_mut().filter(|link| now >= link.compare_at)?;
                 link.compare_at = now + COMPARE_EVERY;
                 Some((*id, link.generation))
             })
             .collect();
-        if !self.holds_table() || due.is_empty() {
-            return;
-        }
-        let digest = self.table.digest();
         for (id, generation) in due {
-            let message = Message::Digest(digest.clone());
-            self.out.push(Output::Send(id, generation, message));
+            let digest = Message::Digest(self.digest_for(id));
+            self.out.push(Output::Send(id, generation, digest));
+        }
+    }
+
+    /// The digest of those rows that a peer may speak of.
+    fn digest_for(&self, peer: NodeId) -> Vec<u64> {
+        match self.shares(peer) {
+            Shares::ItsServers => self.table.digest_for(peer),
+            _ => self.table.digest(),
         }
     }
 
@@ -695,7 +780,6 @@ impl Node {
 
     /// A link to a peer is there; it is authentic.
     pub fn linked(&mut self, peer_id: NodeId, generation: u64, incarnation: u64, now: Duration) {
-        let here = self.holds_table();
         self.unlink(peer_id, now);
         let Some(peer) = self.peers.get_mut(&peer_id) else {
             return;
@@ -704,6 +788,7 @@ impl Node {
         if std::mem::replace(&mut peer.incarnation, incarnation) != incarnation {
             peer.synced = false;
         }
+        peer.refusal = None;
         peer.link = Some(Link {
             generation,
             to_send: VecDeque::new(),
@@ -717,17 +802,20 @@ impl Node {
             compare_at: now + COMPARE_EVERY,
         });
         self.outboxes.remove(&peer_id);
-        if here && peer.roles.proxy {
+        let shares = peer.shares;
+        if matches!(shares, Shares::Nothing | Shares::ItsServers) {
+            // It has nothing that this node needs.
+            peer.synced = true;
+        }
+        if shares != Shares::Nothing {
             let unlinked = peer.unlinked.unwrap_or_default();
             let lost_since = unlinked.saturating_sub(LOST_BEFORE);
-            let digest = Message::Digest(self.table.digest());
+            let digest = Message::Digest(self.digest_for(peer_id));
             self.out.push(Output::Send(peer_id, generation, digest));
             // Digests tell of rows and FINs. Other progress may have been lost with the old link.
             let told = |entry: &&Entry<Held>| entry.held.told_at >= Some(lost_since);
             let again = self.table.rows().filter(told);
             self.dirty.extend(again.map(|entry| entry.row.key()));
-        } else {
-            peer.synced = true;
         }
         self.helped(now);
         self.judge(now);
@@ -783,18 +871,27 @@ impl Node {
             self.isolated = true;
         }
         self.scan = Some(0);
+        // It may have died before it told a backend of its splices; others know of them.
+        for peer in self.peers.values_mut() {
+            let link = peer.link.as_mut();
+            if let Some(link) = link.filter(|_| peer.shares == Shares::OwnServers) {
+                link.compare_at = now;
+            }
+        }
         self.judge(now);
     }
 
+    /// Whether a peer is alive that can carry splices.
     fn alive(&self, id: &NodeId) -> bool {
-        self.peers.get(id).is_some_and(|p| p.liveness.is_alive())
+        let carries = |p: &Peer| p.roles.proxy && p.liveness.is_alive();
+        self.peers.get(id).is_some_and(carries)
     }
 
     /// Decides anew how this node and its peers stand.
     fn judge(&mut self, now: Duration) {
         if !self.ready && self.listed && now >= self.started + self.terms.grace {
             let missing: Vec<_> = self
-                .holders()
+                .sources()
                 .filter(|(_, peer)| peer.liveness.is_alive() && !peer.synced)
                 .map(|(id, _)| *id)
                 .collect();
@@ -866,35 +963,44 @@ impl Node {
 
     /// A message of a peer.
     pub fn message(&mut self, from: NodeId, generation: u64, message: Message, now: Duration) {
-        let here = self.holds_table();
+        let mine = match &message {
+            Message::Digest(_) => self.digest_for(from),
+            _ => Vec::new(),
+        };
+        let wrong = self.offence(from, &message);
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
-        let is_table = here && peer.roles.proxy;
         let Some(link) = peer.link.as_mut().filter(|l| l.generation == generation) else {
             return;
         };
-        if !is_table {
-            self.out.push(Output::Reset(
-                from,
-                generation,
-                "it speaks of splices, and one of us is no proxy",
-            ));
+        if let Some(wrong) = wrong {
+            self.out.push(Output::Reset(from, generation, wrong));
             return;
         }
         match message {
-            Message::Hello(_) => {
-                let reset = Output::Reset(from, generation, "it says hello twice");
-                self.out.push(reset);
-            }
+            // That is an offence.
+            Message::Hello(_) => {}
             Message::Digest(theirs) => {
-                let mine = self.table.digest();
-                link.to_send = (0..BUCKETS)
-                    .filter(|&n| mine.get(n) != theirs.get(n))
-                    .collect();
-                link.after = None;
-                link.owes_synced = true;
-                self.bulk(from, now);
+                let differ = (0..BUCKETS).filter(|&n| mine.get(n) != theirs.get(n));
+                match peer.shares {
+                    // A proxy is told of what is here, and tells what of it has ended. It knows the rows.
+                    Shares::OwnServers => {
+                        for part in differ {
+                            let rows = self.table.part(part, None, usize::MAX, None);
+                            self.telling.extend(rows.iter().map(Row::key));
+                        }
+                    }
+                    shares => {
+                        link.to_send = match shares {
+                            Shares::ItsServers if !self.terms.split => VecDeque::new(),
+                            _ => differ.collect(),
+                        };
+                        link.after = None;
+                        link.owes_synced = true;
+                        self.bulk(from, now);
+                    }
+                }
             }
             Message::Rows { batch, rows } => self.rows_came(from, generation, batch, rows, now),
             Message::Acked { batch, refused } => self.acked(from, batch, refused, now),
@@ -912,6 +1018,34 @@ impl Node {
                 link.synced = true;
                 self.check_synced(from, now);
             }
+        }
+    }
+
+    /// Why a peer must not say this, if so.
+    fn offence(&self, from: NodeId, message: &Message) -> Option<&'static str> {
+        // Of a splice that is not known here nothing can be said.
+        let is_its = |key: &Key| {
+            let known = self.table.get(key);
+            known.is_none_or(|entry| entry.held.server_on == Some(from))
+        };
+        match (self.shares(from), message) {
+            (_, Message::Hello(_)) => Some("it says hello twice"),
+            (Shares::Nothing, _) => Some("it speaks of splices, and one of us has none"),
+            (Shares::Everything, _) => None,
+            (Shares::ItsServers, Message::Rows { .. } | Message::Synced) => {
+                Some("it is a backend, and sends rows")
+            }
+            (Shares::ItsServers, Message::Progress(news)) => {
+                (!news.iter().all(|(key, _)| is_its(key))).then_some(OTHERS_SERVERS)
+            }
+            (Shares::ItsServers, Message::Ended(news)) => {
+                (!news.iter().all(|(key, _)| is_its(key))).then_some(OTHERS_SERVERS)
+            }
+            (Shares::ItsServers, Message::Digest(_) | Message::Acked { .. }) => None,
+            (Shares::OwnServers, Message::Acked { .. }) => {
+                Some("it acknowledges rows of a backend, which sends none")
+            }
+            (Shares::OwnServers, _) => None,
         }
     }
 
@@ -953,7 +1087,18 @@ impl Node {
                 self.answer(waiter, Some("no kernel takes such numbers"), now);
                 continue;
             }
+            if !self.holds_table() {
+                if !self.is_served_here(&row) {
+                    self.answer(waiter, Some("this node does not serve that address"), now);
+                    continue;
+                }
+                if !self.terms.split {
+                    self.answer(waiter, Some("cluster.split is false on this node"), now);
+                    continue;
+                }
+            }
             let progress = row.progress;
+            let server_on = self.server_on(&row);
             match self.table.merge(row, now) {
                 Merged::Full => {
                     self.answer(waiter, Some("the table is full; see cluster.max_rows"), now);
@@ -970,6 +1115,7 @@ impl Node {
                     if let Some(held) = self.table.held(&key) {
                         held.epoch = epoch;
                         held.told = Some(progress);
+                        held.server_on = server_on;
                         held.holders.insert(from);
                         held.waiters.push(waiter);
                     }
@@ -1060,6 +1206,11 @@ impl Node {
             .into_iter()
             .map(|(place, why)| (usize::from(place), why))
             .collect();
+        if self.shares(from) == Shares::ItsServers {
+            self.acked_by_backend(from, &keys, &refused);
+            self.bulk(from, now);
+            return;
+        }
         for (place, key) in keys.iter().enumerate() {
             let Some(held) = self.table.held(key) else {
                 continue;
@@ -1082,6 +1233,29 @@ impl Node {
         self.retry_short(now);
     }
 
+    /// A backend that refuses a row is no loss: what its server sends goes by way of the proxies. It may
+    /// refuse all of them, again and again, and says why once.
+    fn acked_by_backend(&mut self, from: NodeId, keys: &[Key], refused: &BTreeMap<usize, String>) {
+        for (place, key) in keys.iter().enumerate() {
+            let Some(held) = self.table.held(key) else {
+                continue;
+            };
+            let Some(why) = refused.get(&place) else {
+                held.failed.remove(&from);
+                continue;
+            };
+            let is_new = held.failed.insert(from);
+            let Some(peer) = self.peers.get_mut(&from) else {
+                return;
+            };
+            if is_new && peer.refusal.as_ref() != Some(why) {
+                peer.refusal = Some(why.clone());
+                let event = Event::RefusedBy(from, *key, why.clone());
+                self.out.push(Output::Event(event));
+            }
+        }
+    }
+
     fn progress_came(&mut self, from: NodeId, key: &Key, progress: &Both) {
         if let Some(reason) = self.table.ended(key) {
             self.outboxes
@@ -1095,13 +1269,27 @@ impl Node {
             return;
         };
         self.known_came(from, key, progress);
-        if advanced {
+        let mut is_first = false;
+        if let Some(held) = self.table.held(key).filter(|h| h.server_on == Some(from)) {
+            is_first = !std::mem::replace(&mut held.handed, true);
+        }
+        if advanced || is_first {
             self.advance(key);
         }
     }
 
     /// Sends what is due of the table, if there is room on the way.
     pub fn bulk(&mut self, to: NodeId, now: Duration) {
+        let its = Some(to).filter(|to| self.shares(*to) == Shares::ItsServers);
+        let mut handed = Vec::new();
+        self.bulk_of(to, its, &mut handed, now);
+        for key in handed {
+            self.advance(&key);
+        }
+    }
+
+    /// The same, of those rows alone whose server that node has. Says which were handed over to it.
+    fn bulk_of(&mut self, to: NodeId, its: Option<NodeId>, handed: &mut Vec<Key>, now: Duration) {
         let Some(link) = self.peers.get_mut(&to).and_then(|p| p.link.as_mut()) else {
             return;
         };
@@ -1109,7 +1297,7 @@ impl Node {
             let mut rows: Vec<Row> = Vec::new();
             while let Some(&part) = link.to_send.front() {
                 let room = MAX_LIST.saturating_sub(rows.len());
-                let found = self.table.part(part, link.after, room);
+                let found = self.table.part(part, link.after, room, its);
                 let is_last = found.len() < room;
                 link.after = found.last().map(Row::key).or(link.after);
                 rows.extend(found);
@@ -1129,7 +1317,18 @@ impl Node {
             let batch = link.next_batch;
             link.next_batch += 1;
             link.bulk.insert(batch);
-            let keys = rows.iter().map(Row::key).collect();
+            let keys: Vec<Key> = rows.iter().map(Row::key).collect();
+            if its.is_some() {
+                for key in &keys {
+                    let held = self.table.held(key);
+                    // Of the others the kernel knows already.
+                    if let Some(held) = held.filter(|held| held.stage != Stage::Replica) {
+                        if !std::mem::replace(&mut held.handed, true) {
+                            handed.push(*key);
+                        }
+                    }
+                }
+            }
             link.sent.insert(batch, (now, keys));
             let message = Message::Rows { batch, rows };
             self.out.push(Output::Send(to, link.generation, message));
@@ -1158,7 +1357,12 @@ impl Node {
     }
 
     fn whole(&mut self, id: u64, mut row: Row, now: Duration) {
+        let here = self.holds_table();
+        if !here && !self.is_served_here(&row) {
+            return;
+        }
         let key = row.key();
+        let server_on = self.server_on(&row);
         // The kernel does not know; what is known already stays.
         row.owner = match self.table.get(&key) {
             Some(entry) => entry.row.owner,
@@ -1202,6 +1406,10 @@ impl Node {
         let waiters = std::mem::take(&mut held.waiters);
         let is_first = is_new && !self.listed;
         if is_new {
+            held.server_on = server_on;
+        }
+        // That a backend has a row is nobody's concern but the proxies', which are told how far it has come.
+        if is_new && here {
             held.stage = match is_first {
                 true => Stage::Short,
                 false => Stage::Waiting,
@@ -1210,7 +1418,7 @@ impl Node {
             held.told = (!is_first).then_some(progress);
         }
         self.by_id.insert(id, key);
-        if is_first {
+        if is_first && here {
             // Peers are not even known yet.
             self.short.insert(key);
         }
@@ -1227,14 +1435,14 @@ impl Node {
             }
         }
         let has_tickets = self.table.held(&key).is_some_and(|h| !h.tickets.is_empty());
-        if (is_new && !is_first) || has_tickets {
+        if here && ((is_new && !is_first) || has_tickets) {
             self.settle(&key, now);
         }
     }
 
     /// The kernel told less than happened.
     pub fn lost_events(&mut self, now: Duration) {
-        if self.holds_table() && !self.listing {
+        if self.has_rows && !self.listing {
             self.list(now);
         }
     }
@@ -1252,8 +1460,12 @@ impl Node {
                     return;
                 }
                 let held = self.table.forget(&key);
-                let event = Event::RefusedHere(key, why.clone());
-                self.out.push(Output::Event(event));
+                // A backend without the module is offered each row again and again.
+                if self.holds_table() || self.refusal.as_ref() != Some(&why) {
+                    self.refusal = Some(why.clone());
+                    let event = Event::RefusedHere(key, why.clone());
+                    self.out.push(Output::Event(event));
+                }
                 for waiter in held.map(|held| held.waiters).unwrap_or_default() {
                     self.answer(waiter, Some(&why), now);
                 }
@@ -1344,7 +1556,9 @@ impl Node {
         if let Some(held) = self.table.held(key) {
             held.local = Local::Installing;
         }
-        self.ask(Op::Install(Box::new(row)));
+        let split = self.terms.split && self.is_served_here(&row);
+        let row = Box::new(row);
+        self.ask(Op::Install { row, split });
     }
 
     /// Tells the kernel what is known of a splice that it has.
@@ -1355,7 +1569,8 @@ impl Node {
         let Local::Installed(id) = entry.held.local else {
             return;
         };
-        let replicated = !matches!(entry.held.stage, Stage::Waiting | Stage::Short);
+        let alone = matches!(entry.held.stage, Stage::Waiting | Stage::Short);
+        let replicated = entry.held.handed || !alone;
         let progress = entry.row.progress;
         self.ask(Op::Advance {
             id,
@@ -1369,7 +1584,7 @@ impl Node {
         let (_, held) = self.table.end(key, reason, now);
         if let Some(held) = held {
             if here {
-                self.tell_end(key, reason);
+                self.tell_end(key, reason, held.server_on);
             } else if let Local::Installed(id) = held.local {
                 self.ask(Op::Forget { id, reason });
             }
@@ -1380,15 +1595,15 @@ impl Node {
     /// A younger splice has the same four numbers.
     fn superseded(&mut self, key: &Key, held: Held, now: Duration) {
         let reason = Reason::SUPERSEDED;
-        self.tell_end(key, reason);
+        self.tell_end(key, reason, held.server_on);
         if let Local::Installed(id) = held.local {
             self.ask(Op::Forget { id, reason });
         }
         self.bury(key, held, now);
     }
 
-    fn tell_end(&mut self, key: &Key, reason: Reason) {
-        for id in self.linked_holders() {
+    fn tell_end(&mut self, key: &Key, reason: Reason, server_on: Option<NodeId>) {
+        for id in self.audience(server_on) {
             let outbox = self.outboxes.entry(id).or_default();
             outbox.ended.push((*key, reason));
         }
@@ -1413,11 +1628,37 @@ impl Node {
 
     // Replication.
 
-    fn linked_holders(&self) -> Vec<NodeId> {
-        self.holders()
-            .filter(|(_, peer)| peer.link.is_some())
-            .map(|(id, _)| *id)
-            .collect()
+    /// Whom news of a splice are told to: all proxies, and the backend that has its server.
+    fn audience(&self, server_on: Option<NodeId>) -> Vec<NodeId> {
+        let hears = |(id, peer): &(&NodeId, &Peer)| match peer.shares {
+            Shares::Nothing => false,
+            Shares::Everything | Shares::OwnServers => true,
+            Shares::ItsServers => server_on == Some(**id),
+        };
+        let linked = self.peers.iter().filter(|(_, peer)| peer.link.is_some());
+        linked.filter(hears).map(|(id, _)| *id).collect()
+    }
+
+    /// Gives the row of a splice to the node that has its server, which carries what the server sends
+    /// from then on. Says whether it did.
+    fn hand(&mut self, key: &Key) -> bool {
+        let Some(held) = self.table.held(key) else {
+            return false;
+        };
+        let Some(id) = held.server_on.filter(|_| self.terms.split && !held.handed) else {
+            return false;
+        };
+        let peer = self.peers.get(&id);
+        if peer.is_none_or(|peer| peer.link.is_none() || peer.shares == Shares::Nothing) {
+            // It asks when it comes.
+            return false;
+        }
+        held.handed = true;
+        // It may be a proxy, too.
+        if !held.holders.contains(&id) && !held.asked.contains(&id) {
+            self.outboxes.entry(id).or_default().rows.push(*key);
+        }
+        true
     }
 
     /// Peers that can be given rows.
@@ -1439,7 +1680,8 @@ impl Node {
 
     /// Asks that a splice of this kernel be replicated. The answer names `ticket`.
     pub fn replicate(&mut self, id: u64, ticket: u64, now: Duration) {
-        if let Some(key) = self.by_id.get(&id).copied() {
+        let known = self.by_id.get(&id).filter(|_| self.holds_table());
+        if let Some(key) = known.copied() {
             if let Some(held) = self.table.held(&key) {
                 held.tickets.push(ticket);
                 if held.stage == Stage::Replica {
@@ -1506,7 +1748,7 @@ impl Node {
                 self.out
                     .push(Output::Answer(ticket, Outcome::Committed(have)));
             }
-            if was != Stage::Committed && want > 0 {
+            if self.hand(key) || (was != Stage::Committed && want > 0) {
                 self.advance(key);
             }
             return;
@@ -1542,6 +1784,9 @@ impl Node {
                 };
                 self.out.push(Output::Answer(ticket, outcome));
             }
+            if self.hand(key) {
+                self.advance(key);
+            }
             return;
         }
         held.stage = Stage::Waiting;
@@ -1562,7 +1807,7 @@ impl Node {
 
     /// Tries a few of those again, as fast as peers acknowledge.
     fn retry_short(&mut self, now: Duration) {
-        let on_the_way = self.peers.values().filter_map(|peer| peer.link.as_ref());
+        let on_the_way = self.holders().filter_map(|(_, peer)| peer.link.as_ref());
         let busy = on_the_way.map(|link| link.sent.len()).max().unwrap_or(0);
         if busy >= BULK_BATCHES || self.candidates().is_empty() {
             return;
@@ -1586,7 +1831,7 @@ impl Node {
         self.scan = Some(to).filter(|to| *to < BUCKETS);
         let want = self.wanted();
         for part in from..to {
-            for row in self.table.part(part, None, usize::MAX) {
+            for row in self.table.part(part, None, usize::MAX, None) {
                 let key = row.key();
                 let Some(entry) = self.table.get(&key) else {
                     continue;
@@ -1629,13 +1874,15 @@ impl Node {
         let Some(progress) = self.table.get(key).map(|entry| entry.row.progress) else {
             return;
         };
+        let mut server_on = None;
         if let Some(held) = self.table.held(key) {
             held.told = Some(progress);
             held.told_at = Some(now);
+            server_on = held.server_on;
         }
         self.dirty.remove(key);
         self.telling.remove(key);
-        for id in self.linked_holders() {
+        for id in self.audience(server_on) {
             self.outboxes.entry(id).or_default().progress.push(*key);
         }
     }

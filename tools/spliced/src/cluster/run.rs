@@ -33,6 +33,7 @@ use super::node::{
     Beat, Done, Event, Node, Op, Outcome, Output, Replicas, Roles, Standings, Terms, WhenShort,
 };
 use super::row::NodeId;
+use super::servers::Servers;
 
 /// Connections whose other side has not proved yet who it is. One more ends the oldest.
 const MAX_UNPROVED: usize = 64;
@@ -65,6 +66,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// All nodes, this one included.
     pub members: BTreeMap<NodeId, Member>,
+    /// Which of them have servers.
+    pub servers: Servers,
+    /// Servers' hosts carry what their servers send.
+    pub split: bool,
     /// Folder with `ca.crt`, `node-ID.crt` and `node-ID.key`.
     pub keys: PathBuf,
     /// Time between two heartbeats.
@@ -94,6 +99,8 @@ impl Settings {
         Terms {
             me: self.me,
             nodes: self.members.iter().map(|(id, m)| (*id, m.roles)).collect(),
+            servers: self.servers.clone(),
+            split: self.split,
             interval: self.heartbeat,
             misses: self.misses,
             replicas: self.replicas,
@@ -382,10 +389,7 @@ impl Cluster {
         let (requests, requested) = mpsc::channel(4096);
         let (beats, beaten) = mpsc::channel(1024);
         let (kernel, from_kernel) = mpsc::channel(1024);
-        let is_proxy = settings
-            .members
-            .get(&settings.me)
-            .is_some_and(|m| m.roles.proxy);
+        let has_rows = settings.terms().has_rows();
         let handle = Handle {
             requests,
             short: Arc::default(),
@@ -412,7 +416,7 @@ impl Cluster {
 
         let (ops, asked) = blocking::channel();
         let (states, told) = blocking::channel();
-        if is_proxy {
+        if has_rows {
             let (open_too, kernel_too, stop_too) = (open.clone(), kernel.clone(), stop.clone());
             spawn("cluster-kernel", {
                 let inner = inner.clone();
@@ -554,9 +558,9 @@ fn ask_kernel(
         };
         let told = |done: Done| answers.blocking_send(FromKernel::Done(done)).is_ok();
         let going = match op {
-            Op::Install(row) => {
+            Op::Install { row, split } => {
                 let result = match &mut kernel {
-                    Some(kernel) => kernel.install(&row),
+                    Some(kernel) => kernel.install(&row, split),
                     None => Err(unreachable()),
                 };
                 let result = result.map_err(|error| error.0);

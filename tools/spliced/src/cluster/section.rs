@@ -3,7 +3,7 @@
 //! The `[cluster]` section of the configuration.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use toml::Spanned;
 use super::node::{Replicas, Roles, WhenShort};
 use super::row::NodeId;
 use super::run::{Member, Settings};
+use super::servers::Servers;
 use crate::config::{Check, Time};
 
 /// Nodes of one cluster; each tells all others.
@@ -33,6 +34,7 @@ pub(crate) struct FileCluster {
     replicas: Option<Spanned<FileReplicas>>,
     #[serde(default)]
     when_short: FileWhenShort,
+    split: Option<bool>,
     ack_timeout: Option<Spanned<Time>>,
     progress: Option<Spanned<Time>>,
     tombstones: Option<Spanned<Time>>,
@@ -69,6 +71,8 @@ struct FileNode {
     id: Spanned<u32>,
     addresses: Vec<Spanned<String>>,
     roles: Spanned<Vec<FileRole>>,
+    #[serde(default)]
+    serves: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -85,7 +89,7 @@ pub(crate) fn check(check: &mut Check<'_>, file: Spanned<FileCluster>) -> Option
     let span = file.span();
     let file = file.into_inner();
     let me = NodeId(*file.id.get_ref());
-    let members = nodes(check, file.node);
+    let (members, servers) = nodes(check, file.node);
     if members.len() > MAX_NODES {
         check.wrong(
             span.clone(),
@@ -178,6 +182,8 @@ pub(crate) fn check(check: &mut Check<'_>, file: Spanned<FileCluster>) -> Option
         me,
         listen: listen?,
         members,
+        servers,
+        split: file.split.unwrap_or(true),
         keys: file.keys,
         heartbeat,
         misses: u32::try_from(misses).ok()?,
@@ -197,7 +203,44 @@ pub(crate) fn check(check: &mut Check<'_>, file: Spanned<FileCluster>) -> Option
     })
 }
 
-fn nodes(check: &mut Check<'_>, nodes: Vec<Spanned<FileNode>>) -> BTreeMap<NodeId, Member> {
+/// An address, and a port if only one is meant, that proxies connect to and that is a host's own.
+fn server(check: &mut Check<'_>, text: &Spanned<String>) -> Option<(IpAddr, Option<u16>)> {
+    let given = text.get_ref();
+    let address = given.parse::<SocketAddr>();
+    let address = address.map(|address| (address.ip(), Some(address.port())));
+    let Ok((ip, port)) = address.or_else(|_| given.parse().map(|ip| (ip, None))) else {
+        check.wrong(
+            text.span(),
+            format!(
+                "\"{given}\" is no address of a server; write \"192.0.2.11\" or \"192.0.2.11:80\""
+            ),
+        );
+        return None;
+    };
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let wrong = if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) {
+        "is no address of a server; give the one that pools have"
+    } else if ip.is_loopback() || link_local {
+        "is not the same server on all hosts; give the address that proxies connect to"
+    } else if ip.to_canonical() != ip {
+        "is an IPv4 address; write it as one"
+    } else if port == Some(0) {
+        "has port 0; leave the port out for all of them"
+    } else {
+        return Some((ip, port));
+    };
+    check.wrong(text.span(), format!("{given} {wrong}"));
+    None
+}
+
+fn nodes(
+    check: &mut Check<'_>,
+    nodes: Vec<Spanned<FileNode>>,
+) -> (BTreeMap<NodeId, Member>, Servers) {
+    let mut servers = Servers::default();
     let mut members = BTreeMap::new();
     let mut taken: HashSet<SocketAddr> = HashSet::new();
     for node in nodes {
@@ -245,6 +288,30 @@ fn nodes(check: &mut Check<'_>, nodes: Vec<Spanned<FileNode>>) -> BTreeMap<NodeI
                 format!("node {id} has no role; use \"balancer\", \"proxy\", \"backend\""),
             );
         }
+        for text in &node.serves {
+            if !roles.backend {
+                check.wrong(
+                    text.span(),
+                    format!(
+                        "node {id} serves {} and is no backend; add \"backend\" to its roles",
+                        text.get_ref()
+                    ),
+                );
+                break;
+            }
+            let Some((ip, port)) = server(check, text) else {
+                continue;
+            };
+            if let Err(other) = servers.add(ip, port, id) {
+                check.wrong(
+                    text.span(),
+                    format!(
+                        "node {other} serves {} already; a server is on one node, and there once",
+                        text.get_ref()
+                    ),
+                );
+            }
+        }
         let member = Member { addresses, roles };
         if members.insert(id, member).is_some() {
             check.wrong(
@@ -253,7 +320,7 @@ fn nodes(check: &mut Check<'_>, nodes: Vec<Spanned<FileNode>>) -> BTreeMap<NodeI
             );
         }
     }
-    members
+    (members, servers)
 }
 
 #[cfg(test)]
@@ -273,6 +340,7 @@ roles = ["proxy"]
 id = 2
 addresses = ["10.0.0.2:7946", "10.1.0.2:7946"]
 roles = ["proxy", "backend"]
+serves = ["192.0.2.12", "2001:db8::12"]
 [[cluster.node]]
 id = 9
 addresses = ["10.0.0.9:7946"]
@@ -301,19 +369,29 @@ roles = ["balancer"]
             "proxy,backend"
         );
         assert_eq!(settings.control.to_str(), Some("/run/spliced/control"));
+        assert!(settings.split);
+        for (server, node) in [
+            ("192.0.2.12:80", Some(NodeId(2))),
+            ("[2001:db8::12]:9", Some(NodeId(2))),
+            ("10.0.0.2:80", None),
+        ] {
+            let server = server.parse().unwrap();
+            assert_eq!(settings.servers.node(server), node, "{server}");
+        }
     }
 
     #[test]
     fn what_is_said() {
         let text = THREE.replace(
             "id = 1\nkeys",
-            "id = 9\nlisten = \"0.0.0.0:7946\"\nreplicas = 2\nwhen_short = \"refuse\"\nmulticast = \"239.192.0.1:7946\"\nkeys",
+            "id = 9\nlisten = \"0.0.0.0:7946\"\nreplicas = 2\nsplit = false\nwhen_short = \"refuse\"\nmulticast = \"239.192.0.1:7946\"\nkeys",
         );
         let settings = settings(&text);
         assert_eq!(settings.me, NodeId(9));
         assert_eq!(settings.listen, "0.0.0.0:7946".parse().unwrap());
         assert_eq!(settings.replicas, Replicas::Count(2));
         assert_eq!(settings.when_short, WhenShort::Refuse);
+        assert!(!settings.split);
     }
 
     #[test]
@@ -344,9 +422,64 @@ roles = ["balancer"]
             (
                 "[\"balancer\"]",
                 "[]",
-                "16: node 9 has no role; use \"balancer\"",
+                "17: node 9 has no role; use \"balancer\"",
             ),
-            ("[\"balancer\"]", "[\"king\"]", "16: unknown variant `king`"),
+            (
+                "[\"balancer\"]",
+                "[\"balancer\"]\nserves = [\"192.0.2.9\"]",
+                "18: node 9 serves 192.0.2.9 and is no backend; add \"backend\"",
+            ),
+            (
+                "[\"balancer\"]",
+                "[\"balancer\", \"backend\"]\nserves = [\"192.0.2.13\", \"192.0.2.12:80\"]",
+                "18: node 2 serves 192.0.2.12:80 already; a server is on one node",
+            ),
+            (
+                "\"2001:db8::12\"",
+                "\"192.0.2.12:443\"",
+                "13: node 2 serves 192.0.2.12:443 already",
+            ),
+            (
+                "2001:db8::12",
+                "web.example",
+                "13: \"web.example\" is no address of a server; write",
+            ),
+            (
+                "2001:db8::12",
+                "0.0.0.0",
+                "13: 0.0.0.0 is no address of a server; give",
+            ),
+            (
+                "2001:db8::12",
+                "239.1.1.1",
+                "13: 239.1.1.1 is no address of a server; give",
+            ),
+            (
+                "2001:db8::12",
+                "127.0.0.1:80",
+                "13: 127.0.0.1:80 is not the same server on all hosts",
+            ),
+            (
+                "2001:db8::12",
+                "fe80::1",
+                "13: fe80::1 is not the same server on all hosts",
+            ),
+            (
+                "2001:db8::12",
+                "::ffff:192.0.2.7",
+                "13: ::ffff:192.0.2.7 is an IPv4 address; write it as one",
+            ),
+            (
+                "2001:db8::12",
+                "192.0.2.13:0",
+                "13: 192.0.2.13:0 has port 0; leave the port out",
+            ),
+            (
+                "keys",
+                "split = \"no\"\nkeys",
+                "4: invalid type: string \"no\", expected a boolean",
+            ),
+            ("[\"balancer\"]", "[\"king\"]", "17: unknown variant `king`"),
             (
                 "keys",
                 "replicas = 2\nkeys",

@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::row::{Both, Key, Reason, Row, fins, join};
+use super::row::{Both, Key, NodeId, Reason, Row, fins, join};
+use super::servers::Servers;
 
 /// Parts that a digest has. At a million rows one has 250 rows, which is what is sent again when one
 /// row differs.
@@ -61,6 +62,9 @@ pub enum Merged<T> {
 #[derive(Debug)]
 pub struct Table<T> {
     buckets: Vec<Bucket<T>>,
+    servers: Servers,
+    /// The hashes of each part, of those rows alone whose server a node has.
+    served: BTreeMap<NodeId, Vec<u64>>,
     live: usize,
     limit: usize,
     /// Which live row has these addresses of client and service.
@@ -79,14 +83,18 @@ fn hash_of(row: &Row) -> u64 {
 }
 
 impl<T: Default> Table<T> {
-    /// An empty table of at most `limit` live rows and as many tombstones.
-    pub fn new(limit: usize) -> Table<T> {
+    /// An empty table of at most `limit` live rows and as many tombstones. Each node of `servers` has
+    /// a digest of its own.
+    pub fn new(limit: usize, servers: Servers) -> Table<T> {
         let empty = || Bucket {
             rows: BTreeMap::new(),
             hash: 0,
         };
+        let nodes = servers.nodes().into_iter();
         Table {
             buckets: std::iter::repeat_with(empty).take(BUCKETS).collect(),
+            served: nodes.map(|node| (node, vec![0; BUCKETS])).collect(),
+            servers,
             live: 0,
             limit,
             tuples: HashMap::new(),
@@ -161,10 +169,9 @@ impl<T: Default> Table<T> {
         if self.live >= self.limit {
             return Merged::Full;
         }
-        let hash = hash_of(&row);
-        let bucket = &mut self.buckets[bucket_of(&key)];
-        bucket.hash ^= hash;
+        self.mix(&key, row.ends[3], hash_of(&row));
         let held = T::default();
+        let bucket = &mut self.buckets[bucket_of(&key)];
         bucket.rows.insert(key, Entry { row, held });
         self.live += 1;
         self.tuples.insert(tuple, key);
@@ -179,13 +186,27 @@ impl<T: Default> Table<T> {
         let advanced = joined != entry.row.progress;
         let fin = fins(&joined) != fins(&entry.row.progress);
         if fin {
-            bucket.hash ^= hash_of(&entry.row);
+            let before = hash_of(&entry.row);
             entry.row.progress = joined;
-            bucket.hash ^= hash_of(&entry.row);
+            let (server, changed) = (entry.row.ends[3], before ^ hash_of(&entry.row));
+            self.mix(key, server, changed);
         } else {
             entry.row.progress = joined;
         }
         Some((advanced, fin))
+    }
+
+    /// Puts the hash of a row into the digests that it belongs to, or takes it out of them.
+    fn mix(&mut self, key: &Key, server: SocketAddr, hash: u64) {
+        let part = bucket_of(key);
+        if let Some(bucket) = self.buckets.get_mut(part) {
+            bucket.hash ^= hash;
+        }
+        let node = self.servers.node(server);
+        let hashes = node.and_then(|node| self.served.get_mut(&node));
+        if let Some(served) = hashes.and_then(|hashes| hashes.get_mut(part)) {
+            *served ^= hash;
+        }
     }
 
     /// Takes in an end: whether it was news, and what was kept with the row if it was live.
@@ -211,7 +232,7 @@ impl<T: Default> Table<T> {
     pub fn forget(&mut self, key: &Key) -> Option<T> {
         let bucket = self.buckets.get_mut(bucket_of(key))?;
         let entry = bucket.rows.remove(key)?;
-        bucket.hash ^= hash_of(&entry.row);
+        self.mix(key, entry.row.ends[3], hash_of(&entry.row));
         self.live -= 1;
         self.tuples.remove(&(key.client, key.service));
         Some(entry.held)
@@ -234,15 +255,30 @@ impl<T: Default> Table<T> {
         self.buckets.iter().map(|bucket| bucket.hash).collect()
     }
 
-    /// Up to `most` rows of one part of the table, those after `after`.
-    pub fn part(&self, bucket: usize, after: Option<Key>, most: usize) -> Vec<Row> {
+    /// The same of those rows alone whose server this node has.
+    pub fn digest_for(&self, node: NodeId) -> Vec<u64> {
+        let hashes = self.served.get(&node).cloned();
+        hashes.unwrap_or_else(|| vec![0; BUCKETS])
+    }
+
+    /// Up to `most` rows of one part of the table, those after `after`; with a node, those alone whose
+    /// server it has.
+    pub fn part(
+        &self,
+        bucket: usize,
+        after: Option<Key>,
+        most: usize,
+        of: Option<NodeId>,
+    ) -> Vec<Row> {
         let Some(bucket) = self.buckets.get(bucket) else {
             return Vec::new();
         };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let is_of = |row: &Row| of.is_none() || self.servers.node(row.ends[3]) == of;
         bucket
             .rows
             .range((from, Bound::Unbounded))
+            .filter(|(_, entry)| is_of(&entry.row))
             .take(most)
             .map(|(_, entry)| entry.row.clone())
             .collect()
@@ -259,7 +295,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1);
 
     fn table() -> Plain {
-        Table::new(1000)
+        Table::new(1000, Servers::default())
     }
 
     /// All that a table says, without its order.
@@ -335,7 +371,7 @@ mod tests {
 
     #[test]
     fn room_is_bounded() {
-        let mut table = Plain::new(2);
+        let mut table = Plain::new(2, Servers::default());
         for n in [1, 2] {
             assert!(matches!(table.merge(row(n), NOW), Merged::New(None)));
         }
@@ -370,7 +406,7 @@ mod tests {
         for bucket in 0..BUCKETS {
             let mut after = None;
             loop {
-                let part = table.part(bucket, after, 1);
+                let part = table.part(bucket, after, 1, None);
                 let Some(last) = part.last() else { break };
                 after = Some(last.key());
                 found.extend(part);
@@ -379,6 +415,51 @@ mod tests {
         found.sort_by_key(Row::key);
         assert_eq!(found, said(&table).0);
         assert_eq!(found.len(), 500);
+    }
+
+    #[test]
+    fn a_node_has_the_digest_of_a_table_with_its_rows_alone() {
+        let at = |n: u16, host: u8| {
+            let mut row = row(n);
+            row.ends[3] = ([192, 0, 2, host], 80).into();
+            row
+        };
+        let mut servers = Servers::default();
+        for host in [21, 22] {
+            let ip = [192, 0, 2, host].into();
+            servers.add(ip, None, NodeId(host.into())).unwrap();
+        }
+        let (mut all, mut own) = (Plain::new(1000, servers), table());
+        for n in 0..300 {
+            let row = at(n, 20 + u8::try_from(n % 3).unwrap());
+            all.merge(row.clone(), NOW);
+            if n % 3 == 1 {
+                own.merge(row, NOW);
+            }
+        }
+        let node = NodeId(21);
+        assert_eq!(all.digest_for(node), own.digest());
+        assert_ne!(all.digest_for(NodeId(22)), own.digest());
+        assert_eq!(all.digest_for(NodeId(23)), table().digest());
+        let mut further = at(4, 21);
+        further.progress[1].fin_seen = true;
+        all.merge(further.clone(), NOW);
+        assert_ne!(all.digest_for(node), own.digest(), "a FIN is in it");
+        own.merge(further, NOW);
+        all.end(&at(7, 21).key(), Reason(1), NOW);
+        assert_ne!(all.digest_for(node), own.digest(), "what ended is not");
+        own.end(&at(7, 21).key(), Reason(1), NOW);
+        all.end(&at(8, 22).key(), Reason(1), NOW);
+        assert_eq!(all.digest_for(node), own.digest());
+        // Its rows, and no others.
+        let found: usize = (0..BUCKETS)
+            .map(|part| {
+                let rows = all.part(part, None, usize::MAX, Some(node));
+                assert_eq!(rows, own.part(part, None, usize::MAX, None));
+                rows.len()
+            })
+            .sum();
+        assert_eq!(found, 99);
     }
 
     #[derive(Debug, Clone)]

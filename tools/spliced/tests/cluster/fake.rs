@@ -49,6 +49,8 @@ pub(crate) struct Live {
     pub(crate) row: Row,
     pub(crate) draining: bool,
     pub(crate) replicated: bool,
+    /// It carries what its server sends, which is on this host.
+    pub(crate) split: bool,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +84,7 @@ impl State {
             row,
             draining,
             replicated: false,
+            split: false,
         };
         self.live.insert(self.last, live);
         self.tell(self.last);
@@ -148,7 +151,7 @@ impl State {
         live.chain(over).collect()
     }
 
-    pub(crate) fn install(&mut self, row: &Row) -> Result<u64, String> {
+    pub(crate) fn install(&mut self, row: &Row, split: bool) -> Result<u64, String> {
         self.installs += 1;
         if let Some(why) = &self.refuse {
             return Err(why.clone());
@@ -162,6 +165,9 @@ impl State {
             return Err("the flow is in another splice".into());
         }
         let id = self.add(row.clone(), false);
+        let live = self.live.get_mut(&id).unwrap();
+        // As with the module: such a row is never alone.
+        (live.split, live.replicated) = (split, true);
         self.finish(id);
         Ok(id)
     }
@@ -229,8 +235,9 @@ impl Kernel for Shared {
         Ok(self.with(|state| state.list()))
     }
 
-    fn install(&mut self, row: &Row) -> Result<u64, KernelError> {
-        self.with(|state| state.install(row)).map_err(KernelError)
+    fn install(&mut self, row: &Row, split: bool) -> Result<u64, KernelError> {
+        self.with(|state| state.install(row, split))
+            .map_err(KernelError)
     }
 
     fn advance(&mut self, id: u64, progress: &Both, replicated: bool) -> Result<(), KernelError> {

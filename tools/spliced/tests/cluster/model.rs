@@ -12,7 +12,8 @@ use spliced::cluster::message::Message;
 use spliced::cluster::node::{
     Done, Event, Node, Op, Outcome, Output, Replicas, Roles, Terms, WhenShort,
 };
-use spliced::cluster::row::{Both, Key, NodeId};
+use spliced::cluster::row::{Both, Key, NodeId, Row};
+use spliced::cluster::servers::Servers;
 
 use crate::fake::{FIN, RESET, State, row};
 
@@ -68,16 +69,53 @@ const BALANCER: Roles = Roles {
     backend: false,
 };
 
+const BACKEND: Roles = Roles {
+    balancer: false,
+    proxy: false,
+    backend: true,
+};
+const BOTH: Roles = Roles {
+    balancer: false,
+    proxy: true,
+    backend: true,
+};
+
 fn n(id: u32) -> NodeId {
     NodeId(id)
+}
+
+/// The splice number `which`, with a server on the node of this number, if that is a backend.
+fn row_to(server: u32, which: u16) -> Row {
+    let mut row = row(which);
+    let host = u8::try_from(server).unwrap();
+    row.ends[3] = ([192, 0, 2, host], 80).into();
+    row
+}
+
+/// One after the other has its server on node 4, on node 5, and where nobody takes part.
+fn mixed(which: u16) -> Row {
+    row_to(4 + u32::from(which % 3), which)
+}
+
+/// Which of those numbers have their server on this node.
+fn of_server(server: u32, count: u16) -> Vec<u16> {
+    let is_there = |which: &u16| 4 + u32::from(which % 3) == server;
+    (0..count).filter(is_there).collect()
 }
 
 impl World {
     fn new(roles: &[Roles], replicas: Replicas, when_short: WhenShort) -> World {
         let nodes: BTreeMap<NodeId, Roles> = (1..).map(NodeId).zip(roles.iter().copied()).collect();
+        let mut servers = Servers::default();
+        for (id, _) in nodes.iter().filter(|(_, roles)| roles.backend) {
+            let ip = row_to(id.0, 0).ends[3].ip();
+            servers.add(ip, None, *id).unwrap();
+        }
         let terms = Terms {
             me: NodeId(0),
             nodes: nodes.clone(),
+            servers,
+            split: true,
             interval: ms(100),
             misses: 3,
             replicas,
@@ -117,6 +155,14 @@ impl World {
 
     fn three() -> World {
         let mut world = World::new(&[PROXY; 3], Replicas::All, WhenShort::Warn);
+        world.run(ms(2000));
+        world
+    }
+
+    /// Three proxies, and backends 4 and 5.
+    fn farm() -> World {
+        let roles = [PROXY, PROXY, PROXY, BACKEND, BACKEND];
+        let mut world = World::new(&roles, Replicas::All, WhenShort::Warn);
         world.run(ms(2000));
         world
     }
@@ -192,8 +238,8 @@ impl World {
                             self.break_link(pair(id, to));
                         }
                     }
-                    Output::Op(Op::Install(row)) => {
-                        let result = host.kernel.install(&row);
+                    Output::Op(Op::Install { row, split }) => {
+                        let result = host.kernel.install(&row, split);
                         node.done(Done::Installed(row.key(), row.progress, result), now);
                     }
                     Output::Op(Op::Advance {
@@ -332,10 +378,33 @@ impl World {
 
     /// Makes the splice number `which` on a host, drained.
     fn make(&mut self, on: u32, which: u16) -> Key {
+        self.make_row(on, row(which))
+    }
+
+    fn make_row(&mut self, on: u32, row: Row) -> Key {
+        let key = row.key();
         let kernel = &mut self.host(n(on)).kernel;
-        let id = kernel.make(row(which));
+        let id = kernel.make(row);
         kernel.drained(id);
-        row(which).key()
+        key
+    }
+
+    fn id_on(&mut self, of: u32, key: &Key) -> u64 {
+        self.kernel(of).id_of(key).unwrap()
+    }
+
+    fn has(&self, of: u32, key: &Key) -> bool {
+        self.hosts[&n(of)].kernel.id_of(key).is_some()
+    }
+
+    /// Says this to a node in the name of another, and whether that is cut for it.
+    fn says(&mut self, from: u32, to: u32, message: Message) -> bool {
+        let generation = self.links[&pair(n(from), n(to))];
+        let now = self.now;
+        let node = self.host(n(to)).node.as_mut().unwrap();
+        node.message(n(from), generation, message, now);
+        self.act(n(to));
+        !self.links.contains_key(&pair(n(from), n(to)))
     }
 
     fn kernel(&mut self, of: u32) -> &mut State {
@@ -862,14 +931,363 @@ fn a_balancer_gets_no_row() {
     assert_eq!(world.answer(1, 1), Some(&Outcome::Committed(0)));
     assert_eq!(world.kernel(2).installs, 0);
     // And one that speaks of rows is cut.
-    let generation = world.links[&(n(1), n(2))];
-    let now = world.now;
-    let message = Message::Ended(vec![(row(1).key(), FIN)]);
-    let node = world.host(n(1)).node.as_mut().unwrap();
-    node.message(n(2), generation, message, now);
-    world.act(n(1));
-    assert!(!world.links.contains_key(&(n(1), n(2))));
+    assert!(world.says(2, 1, Message::Ended(vec![(row(1).key(), FIN)])));
     assert!(world.kernel(1).id_of(&row(1).key()).is_some());
+}
+
+#[test]
+fn a_backend_gets_the_rows_of_its_servers_and_no_others() {
+    let mut world = World::farm();
+    for which in 0..30 {
+        world.make_row(1 + u32::from(which % 2), mixed(which));
+    }
+    world.run(ms(200));
+    for backend in [4, 5] {
+        let expected: BTreeSet<Key> = of_server(backend, 30)
+            .into_iter()
+            .map(|which| mixed(which).key())
+            .collect();
+        assert_eq!(expected.len(), 10);
+        let held: BTreeSet<Key> = world.kernel(backend).table().into_keys().collect();
+        assert_eq!(held, expected);
+        assert!(world.kernel(backend).live.values().all(|live| live.split));
+        // Its owner sent it, and nobody else.
+        assert_eq!(world.kernel(backend).installs, 10);
+    }
+    for proxy in 1..=3 {
+        let live = &world.kernel(proxy).live;
+        assert_eq!(live.len(), 30);
+        assert!(live.values().all(|live| live.replicated && !live.split));
+    }
+    // Comparing tables finds nothing to send.
+    world.run(Duration::from_secs(65));
+    assert_eq!(world.kernel(4).installs + world.kernel(5).installs, 20);
+    for node in 1..=5 {
+        for of in 1..=5 {
+            assert_eq!(world.state(node, of), NodeState::Up);
+        }
+    }
+}
+
+#[test]
+fn a_backend_gets_a_row_when_it_is_committed() {
+    let mut world = World::farm();
+    world.delay = ms(100);
+    let key = world.make_row(1, row_to(4, 1));
+    world.run(ms(210));
+    // The proxies have it, and their word is just back.
+    assert!(world.has(2, &key) && world.has(3, &key));
+    assert!(!world.has(4, &key));
+    world.run(ms(120));
+    assert!(world.has(4, &key));
+    // A backend is no replica.
+    world.kill(n(2));
+    world.kill(n(3));
+    world.run(ms(500));
+    let id = world.kernel(1).make(row_to(4, 2));
+    world.kernel(1).drained(id);
+    world.replicate(1, id, 1);
+    world.run(ms(300));
+    let short = Outcome::Degraded { have: 0, want: 1 };
+    assert_eq!(world.answer(1, 1), Some(&short));
+    // It carries its half nevertheless, and the proxy knows that it is not alone.
+    assert!(world.has(4, &row_to(4, 2).key()));
+    assert!(world.kernel(1).live[&id].replicated);
+}
+
+#[test]
+fn one_proxy_and_a_backend() {
+    let mut world = World::new(&[PROXY, BACKEND], Replicas::All, WhenShort::Warn);
+    world.run(ms(2000));
+    let (ours, other) = (row_to(2, 1), row_to(9, 2));
+    let ids = [&ours, &other].map(|row| world.kernel(1).make(row.clone()));
+    for (ticket, id) in (0..).zip(ids) {
+        world.kernel(1).drained(id);
+        world.replicate(1, id, ticket);
+    }
+    world.run(ms(100));
+    assert_eq!(world.answer(1, 0), Some(&Outcome::Committed(0)));
+    assert!(world.has(2, &ours.key()) && !world.has(2, &other.key()));
+    assert!(world.kernel(1).live[&ids[0]].replicated);
+    assert!(!world.kernel(1).live[&ids[1]].replicated);
+}
+
+#[test]
+fn progress_and_fins_go_from_backends_to_proxies_and_back() {
+    let mut world = World::farm();
+    let key = world.make_row(1, row_to(4, 1));
+    world.run(ms(200));
+    let on_4 = world.id_on(4, &key);
+    world.kernel(4).carry(on_4, 1, 5_000_000);
+    let on_2 = world.id_on(2, &key);
+    world.kernel(2).carry(on_2, 0, 777);
+    world.run(ms(2500));
+    let start = row_to(4, 1).progress;
+    for node in 1..=4 {
+        let progress = world.kernel(node).table()[&key];
+        let moved = [0, 1].map(|i| progress[i].seq_next.wrapping_sub(start[i].seq_next));
+        assert_eq!(moved, [777, 5_000_000], "on {node}");
+    }
+    // Each sees a part of the end: the backend its FIN, and the acknowledgement of the client's.
+    world.kernel(4).fin(on_4, 1, false);
+    world.run(ms(30));
+    for node in 1..=3 {
+        assert!(world.kernel(node).table()[&key][1].fin_seen, "on {node}");
+    }
+    world.kernel(2).fin(on_2, 1, true);
+    let on_3 = world.id_on(3, &key);
+    world.kernel(3).fin(on_3, 0, false);
+    world.run(ms(30));
+    assert!(world.has(4, &key));
+    world.kernel(4).fin(on_4, 0, true);
+    world.run(ms(30));
+    for node in 1..=4 {
+        assert!(!world.has(node, &key), "on {node}");
+    }
+    assert_eq!(world.kernel(4).own_ends, [key]);
+}
+
+#[test]
+fn an_end_on_either_side_is_one_on_the_other() {
+    let mut world = World::farm();
+    let keys = [1, 2].map(|which| world.make_row(1, row_to(4, which)));
+    world.run(ms(200));
+    let id = world.id_on(4, &keys[0]);
+    world.kernel(4).end(id, RESET);
+    let id = world.id_on(3, &keys[1]);
+    world.kernel(3).end(id, RESET);
+    world.run(ms(30));
+    for key in keys {
+        for node in 1..=4 {
+            assert!(!world.has(node, &key), "{key:?} on {node}");
+        }
+    }
+    // Nobody but 4 has heard of them.
+    let node = world.hosts[&n(5)].node.as_ref().unwrap();
+    assert!(keys.iter().all(|key| node.ended(key).is_none()));
+}
+
+#[test]
+fn a_backend_that_refuses_does_no_harm_and_is_named_once() {
+    let mut world = World::farm();
+    world.kernel(4).refuse = Some("no module".into());
+    let id = world.kernel(1).make(row_to(4, 0));
+    world.kernel(1).drained(id);
+    world.replicate(1, id, 1);
+    for which in 1..10 {
+        world.make_row(1, row_to(4, which));
+    }
+    world.run(Duration::from_secs(100));
+    assert_eq!(world.answer(1, 1), Some(&Outcome::Committed(2)));
+    let events = |world: &World, of: u32| {
+        let events = &world.hosts[&n(of)].events;
+        let named = |e: &Event| matches!(e, Event::RefusedBy(..) | Event::RefusedHere(..));
+        events.iter().filter(|(_, event)| named(event)).count()
+    };
+    for node in 1..=4 {
+        assert_eq!(events(&world, node), 1, "on {node}");
+    }
+    for proxy in 1..=3 {
+        assert_eq!(world.kernel(proxy).live.len(), 10);
+    }
+    // When it can, it gets them.
+    world.kernel(4).refuse = None;
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.kernel(4).live.len(), 10);
+}
+
+#[test]
+fn a_backend_that_dies_and_returns() {
+    let mut world = World::farm();
+    let keys: Vec<_> = (0..20)
+        .map(|which| world.make_row(1, row_to(4, which)))
+        .collect();
+    let others = (100..105).map(|which| world.make_row(1, row_to(5, which)).client);
+    let others: BTreeSet<_> = others.collect();
+    world.run(ms(500));
+    // Its host: it returns empty, and gets what is live by then.
+    world.kill(n(4));
+    world.kernel(4).reboot();
+    let id = world.id_on(2, &keys[0]);
+    world.kernel(2).end(id, RESET);
+    world.make_row(2, row_to(4, 30));
+    world.run(ms(3000));
+    for proxy in 1..=3 {
+        assert_eq!(world.kernel(proxy).live.len(), 25);
+    }
+    world.start(n(4));
+    world.run(ms(2000));
+    let its = |world: &World| {
+        let mut table = world.table(1);
+        table.retain(|key, _| !others.contains(&key.client));
+        table
+    };
+    assert_eq!(its(&world).len(), 20);
+    assert_eq!(world.kernel(4).table(), its(&world));
+    // Its daemon: the kernel goes on, and what ended on either side meanwhile has ended on both.
+    world.kill(n(4));
+    world.run(ms(500));
+    let id = world.id_on(4, &keys[1]);
+    world.kernel(4).end(id, RESET);
+    let id = world.id_on(3, &keys[2]);
+    world.kernel(3).end(id, RESET);
+    let id = world.id_on(4, &keys[3]);
+    world.kernel(4).fin(id, 1, false);
+    world.run(ms(500));
+    let before = world.kernel(4).installs;
+    world.start(n(4));
+    world.run(ms(4000));
+    assert_eq!(world.kernel(4).table(), its(&world));
+    assert_eq!(its(&world).len(), 18);
+    for node in 1..=4 {
+        assert!(!world.has(node, &keys[1]) && !world.has(node, &keys[2]));
+        assert!(world.kernel(node).table()[&keys[3]][1].fin_seen);
+    }
+    for proxy in 1..=3 {
+        assert_eq!(world.kernel(proxy).table(), world.table(1), "on {proxy}");
+        // It was offered nothing that it does not serve, and missing it was no reason to warn.
+        let warns = |e: &Event| matches!(e, Event::Short { .. } | Event::RefusedBy(..));
+        let events = &world.hosts[&n(proxy)].events;
+        assert!(!events.iter().any(|(_, event)| warns(event)), "on {proxy}");
+    }
+    assert_eq!(
+        world.kernel(4).installs,
+        before,
+        "it had all but nothing to install"
+    );
+}
+
+#[test]
+fn a_proxy_that_dies_before_it_told_the_backend() {
+    let mut world = World::farm();
+    world.cut.insert((n(1), n(4)));
+    world.run(ms(2000));
+    let key = world.make_row(1, row_to(4, 1));
+    world.run(ms(500));
+    assert!(world.has(2, &key) && world.has(3, &key) && !world.has(4, &key));
+    // To the others it lives until now.
+    world.kill(n(1));
+    world.kernel(1).reboot();
+    world.cut.clear();
+    world.run(ms(2000));
+    assert!(
+        !world.has(4, &key),
+        "1 was lost to it before, and it asked then"
+    );
+    world.run(Duration::from_secs(30));
+    assert!(world.has(4, &key), "and it asks again");
+    // One whose word to the backend alone is lost with it.
+    let mut world = World::farm();
+    world.delay = ms(100);
+    let key = world.make_row(1, row_to(4, 1));
+    world.run(ms(230));
+    assert!(world.has(2, &key) && !world.has(4, &key));
+    world.kill(n(1));
+    world.kernel(1).reboot();
+    world.run(ms(2000));
+    assert!(world.has(4, &key), "it asked the others when it missed 1");
+}
+
+#[test]
+fn a_backend_that_oversteps_is_cut() {
+    let mut world = World::farm();
+    let (own, other) = (row_to(4, 1), row_to(5, 2));
+    for row in [&own, &other] {
+        world.make_row(1, row.clone());
+    }
+    world.run(ms(200));
+    let wrong = [
+        Message::Ended(vec![(own.key(), FIN), (other.key(), FIN)]),
+        Message::Progress(vec![(other.key(), other.progress)]),
+        Message::Rows {
+            batch: 0,
+            rows: vec![row_to(4, 7)],
+        },
+        Message::Synced,
+    ];
+    for message in wrong {
+        assert!(world.says(4, 1, message.clone()), "{message:?}");
+        world.run(ms(100));
+    }
+    for row in [&own, &other] {
+        assert!(world.has(1, &row.key()));
+    }
+    // Of what is not known here nothing can be said.
+    assert!(!world.says(
+        4,
+        1,
+        Message::Progress(vec![(row(9).key(), row(9).progress)])
+    ));
+    assert!(!world.says(4, 1, Message::Ended(vec![(own.key(), FIN)])));
+    assert!(!world.has(1, &own.key()));
+    // A backend takes what is its own, whoever sends it.
+    let rows = vec![row_to(4, 7), row_to(5, 8)];
+    assert!(!world.says(2, 4, Message::Rows { batch: 99, rows }));
+    assert!(world.has(4, &row_to(4, 7).key()) && !world.has(4, &row_to(5, 8).key()));
+    // And from proxies alone.
+    let progress = Message::Progress(vec![(own.key(), own.progress)]);
+    assert!(world.says(5, 4, progress));
+}
+
+#[test]
+fn without_split_splice_a_backend_gets_nothing() {
+    let mut world = World::farm();
+    world.terms.split = false;
+    for node in [1, 2, 3] {
+        world.kill(n(node));
+        world.start(n(node));
+    }
+    world.run(ms(3000));
+    let key = world.make_row(1, row_to(4, 1));
+    world.run(Duration::from_secs(40));
+    assert!(world.has(3, &key));
+    assert_eq!(world.kernel(4).installs, 0);
+    assert_eq!(world.state(1, 4), NodeState::Up);
+    // Nor does one that does not want it.
+    let mut world = World::farm();
+    world.terms.split = false;
+    world.kill(n(4));
+    world.start(n(4));
+    world.terms.split = true;
+    world.run(ms(3000));
+    let key = world.make_row(1, row_to(4, 1));
+    world.run(Duration::from_secs(40));
+    assert!(world.has(3, &key));
+    assert_eq!(world.kernel(4).installs, 0);
+}
+
+#[test]
+fn a_proxy_with_servers_of_its_own() {
+    let mut world = World::new(&[BOTH; 3], Replicas::All, WhenShort::Warn);
+    world.run(ms(2000));
+    // Number 1 is made beside its server, number 2 is not, and the server of 3 is nobody's.
+    let rows = [row_to(1, 1), row_to(2, 2), row_to(9, 3)];
+    for row in &rows {
+        world.make_row(1, row.clone());
+    }
+    world.run(ms(500));
+    for node in 1..=3 {
+        for (which, row) in (1..).zip(&rows) {
+            let id = world.id_on(node, &row.key());
+            let expected = node == 2 && which == 2;
+            let live = &world.kernel(node).live[&id];
+            assert_eq!(
+                (live.split, live.replicated),
+                (expected, true),
+                "{which} on {node}"
+            );
+        }
+        assert_eq!(world.kernel(node).table(), world.table(1));
+    }
+    // With fewer replicas than proxies, the one that has the server is one more.
+    let mut world = World::new(&[BOTH; 4], Replicas::Count(1), WhenShort::Warn);
+    world.run(ms(2000));
+    for which in 0..20 {
+        let key = world.make_row(1, row_to(2, which));
+        world.run(ms(200));
+        let id = world.id_on(2, &key);
+        assert!(world.kernel(2).live[&id].split);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -890,7 +1308,7 @@ enum Action {
 fn crash() -> impl Strategy<Value = Action> {
     prop_oneof![
         5 => action(),
-        1 => (0usize..4, 1u32..4).prop_map(|(kind, id)| match kind {
+        1 => (0usize..4, 1u32..6).prop_map(|(kind, id)| match kind {
             0 => Action::Kill(id),
             1 => Action::Reboot(id),
             _ => Action::Start(id),
@@ -899,10 +1317,10 @@ fn crash() -> impl Strategy<Value = Action> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    let node = || 1u32..4;
+    let node = || 1u32..6;
     let which = || 0u16..8;
     prop_oneof![
-        6 => (node(), which()).prop_map(|(a, b)| Action::Make(a, b)),
+        6 => (1u32..4, which()).prop_map(|(a, b)| Action::Make(a, b)),
         4 => (node(), which(), 0usize..2, 1u32..1 << 26).prop_map(|(a, b, c, d)| Action::Carry(a, b, c, d)),
         4 => (node(), which(), 0usize..2, any::<bool>()).prop_map(|(a, b, c, d)| Action::Fin(a, b, c, d)),
         3 => (node(), which()).prop_map(|(a, b)| Action::End(a, b)),
@@ -915,7 +1333,7 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// Does all that, and then lets the world come to rest. Returns it, and the keys that kernels ended.
 fn play(actions: &[Action]) -> (World, BTreeSet<Key>) {
-    let mut world = World::three();
+    let mut world = World::farm();
     world.step = ms(30);
     let mut made = BTreeSet::new();
     for action in actions {
@@ -923,24 +1341,24 @@ fn play(actions: &[Action]) -> (World, BTreeSet<Key>) {
             // A splice is made once.
             Action::Make(on, which) => {
                 if made.insert(which) {
-                    world.make(on, which);
+                    world.make_row(on, mixed(which));
                 }
             }
             Action::Carry(on, which, direction, bytes) => {
                 let kernel = world.kernel(on);
-                if let Some(id) = kernel.id_of(&row(which).key()) {
+                if let Some(id) = kernel.id_of(&mixed(which).key()) {
                     kernel.carry(id, direction, bytes);
                 }
             }
             Action::Fin(on, which, direction, acked) => {
                 let kernel = world.kernel(on);
-                if let Some(id) = kernel.id_of(&row(which).key()) {
+                if let Some(id) = kernel.id_of(&mixed(which).key()) {
                     kernel.fin(id, direction, acked);
                 }
             }
             Action::End(on, which) => {
                 let kernel = world.kernel(on);
-                if let Some(id) = kernel.id_of(&row(which).key()) {
+                if let Some(id) = kernel.id_of(&mixed(which).key()) {
                     kernel.end(id, RESET);
                 }
             }
@@ -961,7 +1379,7 @@ fn play(actions: &[Action]) -> (World, BTreeSet<Key>) {
         }
     }
     world.cut.clear();
-    for id in 1..=3 {
+    for id in 1..=5 {
         if world.hosts[&n(id)].node.is_none() {
             world.start(n(id));
         }
@@ -976,7 +1394,8 @@ fn play(actions: &[Action]) -> (World, BTreeSet<Key>) {
     (world, ended)
 }
 
-fn all_alike(world: &mut World) -> Result<(), TestCaseError> {
+/// Rows of backends that died with all proxies are nobody's, unless hosts never die.
+fn all_alike(world: &mut World, hosts_die: bool) -> Result<(), TestCaseError> {
     let first = world.table(1);
     for node in 1..=3 {
         prop_assert_eq!(&world.table(node), &first, "the table of {}", node);
@@ -986,9 +1405,23 @@ fn all_alike(world: &mut World) -> Result<(), TestCaseError> {
             "the kernel of {}",
             node
         );
-        for other in 1..=3 {
+        for other in 1..=5 {
             prop_assert_eq!(world.state(node, other), NodeState::Up);
         }
+    }
+    for backend in [4, 5] {
+        let keys = of_server(backend, 8).into_iter();
+        let keys: BTreeSet<Key> = keys.map(|which| mixed(which).key()).collect();
+        let mut expected = first.clone();
+        expected.retain(|key, _| keys.contains(key));
+        let mut table = world.table(backend);
+        prop_assert!(table.keys().all(|key| keys.contains(key)));
+        prop_assert_eq!(&world.kernel(backend).table(), &table);
+        if hosts_die {
+            table.retain(|key, _| expected.contains_key(key));
+        }
+        prop_assert_eq!(&table, &expected, "the table of {}", backend);
+        prop_assert!(world.kernel(backend).live.values().all(|live| live.split));
     }
     Ok(())
 }
@@ -1000,7 +1433,7 @@ proptest! {
     #[test]
     fn any_losses_converge(actions in prop::collection::vec(action(), 1..60)) {
         let (mut world, ended) = play(&actions);
-        all_alike(&mut world)?;
+        all_alike(&mut world, false)?;
         for key in ended {
             prop_assert!(!world.table(1).contains_key(&key), "{:?} was resurrected", key);
         }
@@ -1011,6 +1444,6 @@ proptest! {
     #[test]
     fn any_crashes_converge(actions in prop::collection::vec(crash(), 1..60)) {
         let (mut world, _) = play(&actions);
-        all_alike(&mut world)?;
+        all_alike(&mut world, true)?;
     }
 }

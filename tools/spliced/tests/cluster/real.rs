@@ -18,6 +18,7 @@ use spliced::cluster::message::{Hello, Message, VERSION};
 use spliced::cluster::node::{Outcome, Replicas, Roles, WhenShort};
 use spliced::cluster::row::{Key, NodeId};
 use spliced::cluster::run::{Cluster, Member, Settings, Sockets};
+use spliced::cluster::servers::Servers;
 
 use crate::fake::{RESET, Shared, row};
 
@@ -110,6 +111,11 @@ const PROXY: Roles = Roles {
     proxy: true,
     backend: false,
 };
+const BACKEND: Roles = Roles {
+    balancer: false,
+    proxy: false,
+    backend: true,
+};
 
 /// Nodes from 1 on, and what reaches them through `via`.
 struct Farm {
@@ -126,6 +132,17 @@ impl Farm {
 
     /// One that loses a node only after so many misses.
     fn patient(count: u32, misses: u32, via: impl Fn(u32, u32, SocketAddr) -> SocketAddr) -> Farm {
+        let count = usize::try_from(count).unwrap();
+        Farm::of(&vec![PROXY; count], misses, via)
+    }
+
+    /// One of these nodes; a backend among them has the server of all rows.
+    fn of(roles: &[Roles], misses: u32, via: impl Fn(u32, u32, SocketAddr) -> SocketAddr) -> Farm {
+        let count = u32::try_from(roles.len()).unwrap();
+        let mut servers = Servers::default();
+        for (id, _) in (1..).zip(roles).filter(|(_, roles)| roles.backend) {
+            servers.add(row(0).ends[3].ip(), None, NodeId(id)).unwrap();
+        }
         let alone = ALONE.lock().unwrap_or_else(|held| held.into_inner());
         let keys = tempfile::tempdir().unwrap();
         let ids: Vec<_> = (1..=count).map(NodeId).collect();
@@ -140,8 +157,8 @@ impl Farm {
             .collect();
         let nodes = (1..=count).zip(sockets).map(|(me, sockets)| {
             let members: BTreeMap<_, _> = (1..)
-                .zip(&addresses)
-                .map(|(id, address)| {
+                .zip(addresses.iter().zip(roles))
+                .map(|(id, (address, roles))| {
                     let address = if id == me {
                         *address
                     } else {
@@ -149,7 +166,7 @@ impl Farm {
                     };
                     let member = Member {
                         addresses: vec![address],
-                        roles: PROXY,
+                        roles: *roles,
                     };
                     (NodeId(id), member)
                 })
@@ -158,6 +175,8 @@ impl Farm {
                 me: NodeId(me),
                 listen: sockets.tcp.local_addr().unwrap(),
                 members,
+                servers: servers.clone(),
+                split: true,
                 keys: keys.path().into(),
                 heartbeat: ms(100),
                 misses,
@@ -279,6 +298,61 @@ fn a_splice_is_committed_and_its_end_is_heard() {
         state.end(id, RESET);
     });
     farm.same_tables(0);
+}
+
+#[test]
+fn a_backend_carries_its_half_and_comes_back_to_it() {
+    let mut farm = Farm::of(&[PROXY, PROXY, BACKEND], 3, direct);
+    // One of a server elsewhere is none of its business.
+    let mut elsewhere = row(9);
+    elsewhere.ends[3] = "192.0.2.99:80".parse().unwrap();
+    farm.node(1).kernel.with(|state| {
+        let id = state.make(elsewhere.clone());
+        state.drained(id);
+    });
+    wait("the other proxy", || {
+        farm.table(2).contains_key(&elsewhere.key()).then_some(())
+    });
+    for which in 1..=3 {
+        assert_eq!(farm.node(1).replicate(which), Outcome::Committed(1));
+    }
+    wait("the backend", || (farm.table(3).len() == 3).then_some(()));
+    farm.node(3).kernel.with(|state| {
+        assert!(state.live.values().all(|live| live.split));
+    });
+    let keys = [1, 2, 3].map(|which| row(which).key());
+    // Only the backend sees what its server sends.
+    farm.node(3).kernel.with(|state| {
+        let id = state.id_of(&keys[0]).unwrap();
+        state.carry(id, 1, 100_000);
+        state.fin(id, 1, false);
+        let id = state.id_of(&keys[1]).unwrap();
+        state.end(id, RESET);
+    });
+    for proxy in [1, 2] {
+        wait("the FIN", || {
+            farm.table(proxy)[&keys[0]][1].fin_seen.then_some(())
+        });
+        assert_eq!(farm.table(proxy)[&keys[0]], farm.table(3)[&keys[0]]);
+        wait("the end", || {
+            (!farm.table(proxy).contains_key(&keys[1])).then_some(())
+        });
+    }
+    // Its daemon is away while one ends on a proxy, and one is new.
+    farm.node(3).kill();
+    farm.node(2).kernel.with(|state| {
+        let id = state.id_of(&keys[2]).unwrap();
+        state.end(id, RESET);
+    });
+    assert_eq!(farm.node(2).replicate(4), Outcome::Committed(1));
+    assert!(farm.table(3).contains_key(&keys[2]));
+    farm.node(3).start(None);
+    wait("what it missed", || {
+        let table = farm.table(3);
+        let mut proxies = farm.table(1);
+        proxies.remove(&elsewhere.key());
+        (table == proxies && table.len() == 2).then_some(())
+    });
 }
 
 #[test]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# A balancer without state, three proxies that hold each other's splices, and what goes with them. Sourced.
+#
+#   client ── outer ──┬── lb ───┬── inner ── b1        service 10.0.1.100:80, round robin, to any proxy
+#    10.0.1.2         ├── p1 ───┤          10.0.2.21   10.0.2.100, the proxies' source, round robin, too
+#                     ├── p2 ───┤
+#                     └── p3 ───┘   10.0.1.11-13, 10.0.2.11-13
+. "$(dirname "$0")/lib.sh"
+
+# A scenario's own: servers' addresses, which are spoken to from the shared one; what proxies are configured with; further
+# nodes of the cluster; the port of the servers that run beside proxies.
+SERVERS=(10.0.2.21)
+BESIDE=
+PROXY_LINES=('[http]' 'keep_alive = false' '[pool.web]' 'addresses = ["10.0.2.21:80"]' '[[listener]]' 'name = "web"'
+	'addresses = ["10.0.1.100:80"]' 'protocol = "http"' '[[listener.route]]' 'pool = "web"')
+NODE_LINES=()
+
+# plug NAMESPACE DEVICE SWITCH ADDRESS
+plug() {
+	wire_up "$1" "$2" "$3" "$1.$2"
+	ip -n "$3" link set "$1.$2" master br0
+	address "$1" "$2" "$4"
+	# Of an address that many have, only its balancer speaks. Packets by way of other hosts are no forgeries.
+	in_ns "$1" sysctl -q net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2 net.ipv4.conf.all.rp_filter=0 \
+		net.ipv4.conf.default.rp_filter=0
+}
+
+# service NAMESPACE ADDRESS:PORT SCHEDULER NETWORK [PORTS]: with its three nodes, of which this may be one.
+service() {
+	local n args
+	in_ns "$1" splicectl service add "$2" --scheduler "$3"
+	for n in 1 2 3; do
+		args=(--via "$4.1$n" --state down)
+		[ "$1" != "p$n" ] || args+=(--local)
+		[ $# -lt 5 ] || args+=(--ports "${n}0000-${n}9999")
+		in_ns "$1" splicectl node set "$2" "$n" "${args[@]}"
+	done
+}
+
+# daemon ID NAMESPACE [LINE...]
+daemon() {
+	local id=$1 ns=$2 n
+	shift 2
+	{
+		cat <<-TOML
+			mode = "splice"
+			[log]
+			level = "debug"
+			[cluster]
+			id = $id
+			keys = "$T/keys"
+			control = "$T/control$id"
+			replicas = "all"
+			# An emulated machine stalls.
+			heartbeat = "300ms"
+			[[cluster.node]]
+			id = 9
+			addresses = ["10.0.2.9:7946"]
+			roles = ["balancer"]
+		TOML
+		for n in 1 2 3; do
+			printf '[[cluster.node]]\nid = %s\naddresses = ["10.0.2.1%s:7946"]\n' "$n" "$n"
+			if [ -n "$BESIDE" ]; then
+				printf 'roles = ["proxy", "backend"]\nserves = ["10.0.2.1%s:%s"]\n' "$n" "$BESIDE"
+			else
+				printf 'roles = ["proxy"]\n'
+			fi
+		done
+		printf '%s\n' "${NODE_LINES[@]}" "$@"
+	} >"$T/spliced$id.toml"
+	in_ns "$ns" spliced --check --config "$T/spliced$id.toml"
+	start "spliced$id.$RANDOM" "$ns" spliced --config "$T/spliced$id.toml"
+}
+
+DAEMON=()
+proxy_up() {
+	local n=$1 server
+	add_ns "p$n"
+	plug "p$n" o0 outer "10.0.1.1$n/24"
+	plug "p$n" i0 inner "10.0.2.1$n/24"
+	address "p$n" lo 10.0.1.100/32 10.0.2.100/32
+	in_ns "p$n" sysctl -q "net.ipv4.ip_local_port_range=${n}0000 ${n}9999"
+	for server in "${SERVERS[@]}"; do ip -n "p$n" route add "$server/32" dev i0 src 10.0.2.100; done
+	service "p$n" 10.0.1.100:80 hash 10.0.1
+	service "p$n" 10.0.2.100:0 ports 10.0.2 ports
+	daemon "$n" "p$n" "${PROXY_LINES[@]}"
+	DAEMON[n]=$STARTED_PID
+}
+# A dead host says nothing, also not while its namespace is taken apart and its packets find no splice any more.
+proxy_dies() {
+	local dev
+	# Both ends, at once: the names in the switches are free for the next.
+	for dev in o0 i0; do ip -n "p$1" link delete "$dev"; done
+	kill -9 "${DAEMON[$1]}"
+	wait "${DAEMON[$1]}" 2>/dev/null || true
+	ip netns delete "p$1"
+}
+state() { in_ns "$1" splicectl nodes -j | jq -r --arg id "$2" '[.[] | select(.id == ($id | tonumber)) | .state] | unique | join(" ")'; }
+is() { [ "$(state "$1" "$2")" = "$3" ]; }
+# everybody SEES NODE STATE
+everybody() {
+	local ns
+	for ns in lb p1 p2 p3; do
+		[ ! -e "/run/netns/$ns" ] || wait_for 60 is "$ns" "$1" "$2"
+	done
+}
+holds() { [ "$(splices "p$1")" -ge "$2" ]; }
+
+# farm ID...: the balancer and the proxies, with keys for these nodes as well.
+farm() {
+	local n keys
+	keys=$(printf ',%s' 1 2 3 9 "$@")
+	plug lb l0 outer 10.0.1.9/24
+	plug lb i0 inner 10.0.2.9/24
+	address lb l0 10.0.1.100/32
+	address lb i0 10.0.2.100/32
+	spliced --make-keys "$T/keys" --nodes "${keys#,}"
+	service lb 10.0.1.100:80 rr 10.0.1
+	service lb 10.0.2.100:0 rr 10.0.2
+	daemon 9 lb
+	for n in 1 2 3; do proxy_up $n; done
+	for n in 1 2 3; do everybody $n up; done
+	in_ns p1 splicectl cluster nodes --control "$T/control1" || true
+	in_ns lb splicectl nodes
+}
+
+# watch_resets: every RST that the client sees, in $OUT/rst.pcap.
+watch_resets() {
+	nsenter --net=/run/netns/client tcpdump -p -Z root -i c0 -U -w "$OUT/rst.pcap" 'tcp[tcpflags] & tcp-rst != 0' >"$T/rst.log" 2>&1 </dev/null &
+	STARTED+=("$!")
+	wait_for 20 grep -q 'listening on' "$T/rst.log"
+}
+resets() { tcpdump -nr "$OUT/rst.pcap" 2>/dev/null | wc -l; }
+
+add_ns client
+for ns in lb outer inner; do add_ns "$ns"; done
+for ns in outer inner; do
+	ip -n "$ns" link add br0 type bridge
+	ip -n "$ns" link set br0 up
+done
+plug client c0 outer 10.0.1.2/24
