@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo sim matrix ends failover test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo sim matrix ends failover farm test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -88,6 +88,9 @@ failover: export RATE ?= 60k
 failover: export LIMIT ?= 100000
 failover: root ## N=40 transfers by way of three proxies, which die and come back DEATHS=6 times
 	@SLOW=6 tests/qemu/run release cluster
+
+farm: root ## a guest for each host of the farm: two proxies are killed in turn; N=6 DEATHS=2 RATE=100k PROXIES=2
+	@tests/qemu/farm
 
 check: root ## layer rules, formatting, lints, generated files, shell scripts
 	@tests/run check
