@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo sim matrix ends failover test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo sim matrix ends failover demo-cluster farm test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -82,12 +82,17 @@ ends: export LIMIT ?= 100000
 ends: root ## N=10000 splices, ended in every way; nothing may be left
 	@tests/qemu/run release ends; rc=$$?; cat results/latest/guest/ends/show 2>/dev/null; exit $$rc
 
-failover: export N ?= 40
-failover: export DEATHS ?= 6
-failover: export RATE ?= 60k
+failover: export N ?= 200
+failover: export BREAKS ?= 10
 failover: export LIMIT ?= 100000
-failover: root ## N=40 transfers by way of three proxies, which die and come back DEATHS=6 times
-	@SLOW=6 tests/qemu/run release cluster
+failover: root ## N=200 transfers by way of three proxies, while BREAKS=10 things break; SEED=... to repeat a run
+	@SLOW=6 tests/qemu/run release failover; rc=$$?; cat results/latest/guest/failover/show 2>/dev/null; exit $$rc
+
+demo-cluster: root ## show a farm: a balancer and three proxies that die and come back during transfers
+	@tests/qemu/demo demo_cluster
+
+farm: root ## a guest for each host of the farm: two proxies are killed in turn; N=6 DEATHS=2 RATE=100k PROXIES=2
+	@tests/qemu/farm
 
 check: root ## layer rules, formatting, lints, generated files, shell scripts
 	@tests/run check

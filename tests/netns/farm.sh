@@ -107,18 +107,38 @@ everybody() {
 }
 holds() { [ "$(splices "p$1")" -ge "$2" ]; }
 
-# farm ID...: the balancer and the proxies, with keys for these nodes as well.
-farm() {
-	local n keys
-	keys=$(printf ',%s' 1 2 3 9 "$@")
+balancer_up() {
+	local dev
+	[ -e /run/netns/lb ] || add_ns lb
 	plug lb l0 outer 10.0.1.9/24
 	plug lb i0 inner 10.0.2.9/24
 	address lb l0 10.0.1.100/32
 	address lb i0 10.0.2.100/32
-	spliced --make-keys "$T/keys" --nodes "${keys#,}"
 	service lb 10.0.1.100:80 rr 10.0.1
 	service lb 10.0.2.100:0 rr 10.0.2
+	# It may have come in place of another one: says whose the addresses are now.
+	for dev in l0 i0; do
+		in_ns lb sysctl -q "net.ipv4.conf.$dev.arp_notify=1"
+		ip -n lb link set $dev down
+		ip -n lb link set $dev up
+	done
 	daemon 9 lb
+	DAEMON[9]=$STARTED_PID
+}
+balancer_dies() {
+	kill -9 "${DAEMON[9]}"
+	wait "${DAEMON[9]}" 2>/dev/null || true
+	ip -n lb link delete l0
+	ip -n lb link delete i0
+	ip netns delete lb
+}
+
+# farm ID...: the balancer and the proxies, with keys for these nodes as well.
+farm() {
+	local n keys
+	keys=$(printf ',%s' 1 2 3 9 "$@")
+	spliced --make-keys "$T/keys" --nodes "${keys#,}"
+	balancer_up
 	for n in 1 2 3; do proxy_up $n; done
 	for n in 1 2 3; do everybody $n up; done
 	in_ns p1 splicectl cluster nodes --control "$T/control1" || true

@@ -4,6 +4,7 @@
 # Configuration 2 of the source: three machines that are proxy and web server each, behind a balancer. Any of them
 # carries what the client sends, to whichever server; a machine carries what its own server sends, past the others. One
 # dies, and the transfers from the other two do not notice.
+# Run: by name only
 # Limit: 300 s
 . "$(dirname "$0")/farm.sh"
 

@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Needs: module
+# Run: by name only
+# `make failover`: transfers of random sizes in both directions by way of configuration 1 (farm.sh draws it), while every few
+# seconds something breaks, at random: a proxy with all that its kernel knew, its user space alone, the balancer, the way
+# between two proxies, or some of what they tell each other. Nothing may be lost and no byte be wrong.
+# Limit: 900 s
+. "$(dirname "$0")/farm.sh"
+
+# Transfers; things that break; seconds that a transfer is made to take; the seed of the dice.
+N=${N:-200} BREAKS=${BREAKS:-10} SEED=${SEED:-$RANDOM}
+TAKES=${TAKES:-$((30 + BREAKS * 15))}
+RANDOM=$SEED
+BEGAN=$SECONDS
+tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show"; }
+tell "SEED=$SEED: $N transfers of about $TAKES s, $BREAKS things that break"
+
+add_ns b1
+plug b1 e0 inner 10.0.2.21/24
+make_file large 8M
+serve b1
+farm
+watch_resets
+start transfers client python3 /payload/tests/netns/transfers.py 10.0.1.100 80 "$FILES/large" "$T/b1/put" "$N" "$SEED" "$TAKES" "$OUT/sums.json"
+transfers=$STARTED_PID
+wait_for 240 grep -q '^running' "$T/transfers.log"
+# Those that have ended already are in no table.
+busy() { in_ns client ss -Htn state established dst 10.0.1.100 | wc -l; }
+holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
+for n in 1 2 3; do wait_for 120 holds_all $n; done
+tell "all run, and every proxy holds them"
+
+# What nodes tell each other comes to, or from, port 7946.
+hinder() { in_ns "$1" nft "add table inet hindrance; add chain inet hindrance in { type filter hook input priority 0; }; add rule inet hindrance in ip saddr $2 meta l4proto { tcp, udp } th dport 7946 $3; add rule inet hindrance in ip saddr $2 tcp sport 7946 $3"; }
+unhinder() { in_ns "$1" nft delete table inet hindrance; }
+daemon_dies() {
+	kill -9 "${DAEMON[$1]}"
+	wait "${DAEMON[$1]}" 2>/dev/null || true
+}
+for ((k = 0; k < BREAKS; k++)); do
+	n=$((RANDOM % 2 + 1))
+	# Each once, and then as the dice fall.
+	case $((k < 5 ? k : RANDOM % 5)) in
+	0)
+		tell "proxy $n dies, and all that its kernel knew"
+		proxy_dies $n
+		for ns in lb p3; do wait_for 60 is "$ns" $n down; done
+		sleep 3
+		proxy_up $n
+		;;
+	1)
+		tell "the user space of proxy $n dies, its kernel goes on"
+		daemon_dies $n
+		before=$(stat_of translated "p$n")
+		sleep 4
+		# Nobody sends it anything new; what comes is carried.
+		tell "packets by way of its kernel meanwhile: $(($(stat_of translated "p$n") - before))"
+		daemon "$n" "p$n" "${PROXY_LINES[@]}"
+		DAEMON[n]=$STARTED_PID
+		;;
+	2)
+		tell "the balancer dies, another one takes over"
+		balancer_dies
+		balancer_up
+		;;
+	3)
+		tell "proxies $n and 3 do not hear each other"
+		hinder p3 "10.0.2.1$n" drop
+		hinder "p$n" 10.0.2.13 drop
+		wait_for 60 is p3 $n down
+		sleep 3
+		unhinder p3
+		unhinder "p$n"
+		;;
+	4)
+		tell "every fifth packet that proxies tell proxy $n is lost"
+		hinder "p$n" 10.0.2.0/24 "numgen random mod 5 == 0 drop"
+		sleep 8
+		unhinder "p$n"
+		;;
+	esac
+	for i in 1 2 3; do everybody $i up; done
+	for i in 1 2 3; do wait_for 120 holds_all $i; done
+	tell "healed: $(busy) transfers go on, every proxy holds them"
+done
+
+rc=0
+wait "$transfers" || rc=$?
+grep '^transfer' "$T/transfers.log" | head -20 | tee -a "$OUT/show" || true
+same "the verdict of the transfers" "$rc" 0
+for n in 1 2 3; do wait_for 60 no_splices "p$n"; done
+sleep 1
+of() { jq ".$1" "$OUT/sums.json"; }
+tell "$(of transfers) transfers, $(of bytes) bytes; lost $(of lost), with a wrong byte $(of corrupted), longest stall $(of longest_stall) s, RSTs that the client saw $(resets)"
+same "transfers lost" "$(of lost)" 0
+same "transfers with a wrong byte" "$(of corrupted)" 0
+same "RSTs that the client saw" "$(resets)" 0
