@@ -129,8 +129,7 @@ proxy_dies 1
 for ns in lb p2 p3; do wait_for 60 is "$ns" 1 down; done
 sleep 2
 taps_end
-of_b1=$(printf 'or dst port %s ' $ports)
-of_b1="(${of_b1#or })"
+of_b1="(dst port $(paste -sd' ' <<<"$ports" | sed 's/ / or dst port /g'))"
 for at in p2.inner p3.inner lb.inner; do
 	same "data of b1 at $at" "$(seen $at 'src host 10.0.2.21')" 0
 done
