@@ -113,8 +113,9 @@ add_ns() {
 	SPACES+=("$1")
 	ip netns exec "$1" sysctl -q net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
 		net.ipv6.conf.default.router_solicitations=0
-	# A flow stays on one CPU: a sender that moves between CPUs must not reorder packets on a veth.
-	ip netns exec "$1" sysctl -q net.core.rps_default_mask=3
+	# A flow stays on one CPU: a sender that moves between CPUs must not reorder packets on a veth, nor one that takes another
+	# hash after a time-out.
+	ip netns exec "$1" sysctl -q net.core.rps_default_mask=3 net.core.txrehash=0
 	ip -n "$1" link set lo up
 }
 # wire_up NS1 DEV1 NS2 DEV2
