@@ -156,16 +156,6 @@ impl Splice {
         true
     }
 
-    /// Another host has seen it end, for this reason. `false` if it has ended here, or is not live yet.
-    pub(super) fn leave_elsewhere(&self, reason: Reason) -> bool {
-        self.phase() == Phase::Live && self.leave(Phase::Tombstone, reason)
-    }
-
-    /// Looks after it as soon as may be. Any context.
-    pub(super) fn look_now(&self) {
-        workqueue::set(self, 0);
-    }
-
     /// The two ends have ended it. Any context.
     pub fn end(&self, reason: Reason) {
         self.leave(Phase::Tombstone, reason);

@@ -5,8 +5,11 @@
 //! What never changes is the same on all of them. What changes only grows (how far the streams have come, which
 //! FINs were seen and acknowledged), so that hosts tell each other in any order, and twice: it is merged.
 
-use super::{Reason, Splice};
-use crate::flow::{self, Direction, Progress, SHARED};
+use super::{Phase, Reason, Splice};
+use crate::{
+    flow::{self, Direction, Progress, SHARED},
+    net::workqueue,
+};
 use kernel::sync::atomic::Relaxed;
 
 impl Splice {
@@ -47,11 +50,11 @@ impl Splice {
     #[cold]
     pub fn tell_change(&self) {
         self.changed.store(true, Relaxed);
-        self.look_now();
+        workqueue::set(self, 0);
     }
 
-    /// It has ended on another host. `false` if it has here, or is not live yet. Process context.
+    /// It has ended on another host, for this reason. `false` if it has here, or is not live yet. Process context.
     pub fn forget(&self, reason: Reason) -> bool {
-        self.leave_elsewhere(reason)
+        self.phase() == Phase::Live && self.leave(Phase::Tombstone, reason)
     }
 }
