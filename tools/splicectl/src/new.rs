@@ -5,7 +5,7 @@
 use crate::args::New;
 use crate::fail::Fail;
 use crate::output::Output;
-use crate::{restore, save, show};
+use crate::{restore, show};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceNew};
@@ -18,7 +18,7 @@ pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
             let text = restore::read(Some(&file).filter(|file| file.as_os_str() != "-"))?;
             let splice: Splice =
                 serde_json::from_str(&text).map_err(Fail::other(file.display().to_string()))?;
-            if save::gives_back(&splice) {
+            if splice.gives_back() {
                 return Err(Fail::Other {
                     what: file.display().to_string(),
                     message: "this splice will be given back to its process; only the host that \

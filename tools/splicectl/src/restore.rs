@@ -5,7 +5,7 @@
 use crate::fail::{Fail, tell};
 use crate::format::{self, Signs};
 use crate::output::Output;
-use crate::save::{gives_back, is_live};
+use crate::save::is_live;
 use serde::Serialize;
 use std::fs;
 use std::io;
@@ -74,7 +74,7 @@ fn split(splice: Splice, is_local: impl Fn(IpAddr) -> bool) -> Result<SpliceNew,
         let flags = flow.as_ref().and_then(|flow| flow.flags);
         flags.is_some_and(|flags| flags.contains(FlowFlags::DRAINING))
     };
-    if gives_back(&splice) {
+    if splice.gives_back() {
         return Err(
             "its sockets come back to a process, so that only its host can carry it".into(),
         );

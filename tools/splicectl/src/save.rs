@@ -6,7 +6,7 @@ use crate::fail::{Fail, tell};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceState};
+use tcp_splice_netlink::{Client, Splice, SpliceState};
 
 pub(crate) fn run(file: Option<&Path>) -> Result<(), Fail> {
     let splices = Client::open()
@@ -30,7 +30,7 @@ pub(crate) fn run(file: Option<&Path>) -> Result<(), Fail> {
 fn text(mut splices: Vec<Splice>) -> Result<String, Fail> {
     splices.retain(is_live);
     let all = splices.len();
-    splices.retain(|splice| !gives_back(splice));
+    splices.retain(|splice| !splice.gives_back());
     if splices.len() < all {
         tell(&format!(
             "save: left out {} that will be given back to their process, which only this host can",
@@ -45,17 +45,6 @@ fn text(mut splices: Vec<Splice>) -> Result<String, Fail> {
 /// Whether there is a point in making the splice again.
 pub(crate) fn is_live(splice: &Splice) -> bool {
     splice.state != Some(SpliceState::Tombstone)
-}
-
-/// Whether its sockets are to become a process's again. Made elsewhere without them it would carry
-/// what is not for that server.
-pub(crate) fn gives_back(splice: &Splice) -> bool {
-    splice.state == Some(SpliceState::Returning)
-        || splice.limit_to_server.is_some()
-        || splice.limit_to_client.is_some()
-        || splice
-            .flags
-            .is_some_and(|flags| flags.contains(SpliceFlags::RETURN_ON_FIN))
 }
 
 /// Writes a file beside the one meant and puts it in its place, so that there is always a whole one.
@@ -78,6 +67,7 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
 pub(crate) mod tests {
     use super::*;
     use crate::format::tests::splice;
+    use tcp_splice_netlink::SpliceFlags;
 
     /// What `save` writes of these.
     pub(crate) fn saved(splices: Vec<Splice>) -> String {

@@ -3,10 +3,9 @@
 //! Asks the `tcp_splice` kernel module for splices.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use tcp_splice_netlink::{
     Client, EndReason, Error, Event, Events, Flow, Splice, SpliceNew, SpliceState,
@@ -217,7 +216,7 @@ impl Ends for Subscription {
     fn next(&mut self, within: Duration) -> Result<Option<Told>, Refusal> {
         let until = Instant::now() + within;
         loop {
-            match self.0.try_next().map_err(|error| refusal(&error))? {
+            match self.0.next_until(until).map_err(|error| refusal(&error))? {
                 Some(Event::End(splice)) => {
                     if let Some(ended) = end(&splice) {
                         return Ok(Some(Told::Ended(ended)));
@@ -225,18 +224,7 @@ impl Ends for Subscription {
                 }
                 Some(Event::Lost) => return Ok(Some(Told::Lost)),
                 Some(_) => {}
-                None => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Ok(None);
-                    }
-                    let left = Timespec::try_from(left).ok();
-                    // Interrupted or not, the socket is looked at again.
-                    let _ = poll(
-                        &mut [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)],
-                        left.as_ref(),
-                    );
-                }
+                None => return Ok(None),
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::generated::{
     DelMode, EndReason, Flow, Node, NodeDelRequest, NodeGetDumpRequest, NodeGetRequest,
     NodeSetRequest, Scheduler, Service, ServiceDelRequest, ServiceGetDumpRequest,
     ServiceGetRequest, ServiceNewRequest, Splice, SpliceDelRequest, SpliceFlags,
-    SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest, SpliceSetRequest, Stats,
+    SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest, SpliceSetRequest, SpliceState, Stats,
     StatsGetRequest,
 };
 use crate::socket::{self, Exchange};
@@ -37,6 +37,19 @@ pub struct SpliceNew {
     pub limit_to_client: Option<u64>,
     /// What it does at certain moments.
     pub flags: Option<SpliceFlags>,
+}
+
+impl Splice {
+    /// Whether its sockets are to become a process's again. Made elsewhere without them it would carry
+    /// what is not for that server.
+    pub fn gives_back(&self) -> bool {
+        self.state == Some(SpliceState::Returning)
+            || self.limit_to_server.is_some()
+            || self.limit_to_client.is_some()
+            || self
+                .flags
+                .is_some_and(|flags| flags.contains(SpliceFlags::RETURN_ON_FIN))
+    }
 }
 
 /// What of its flags a splice has on another host, too.

@@ -11,10 +11,11 @@ use crate::generated::{
 use crate::message::{Message, Messages};
 use crate::socket::{self, Exchange, Transport};
 use netlink_sys::Socket;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Instant;
 
 /// Something that happened to a splice or a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,10 +77,28 @@ impl Events {
     )]
     pub fn next(&mut self) -> Result<Event, Error> {
         loop {
-            if let Some(event) = self.try_next()? {
+            if let Some(event) = self.wait(None)? {
                 return Ok(event);
             }
-            match poll(&mut [PollFd::new(&*self, PollFlags::IN)], None) {
+        }
+    }
+
+    /// Waits for the next event, but not beyond a moment: `None` if there is none by then.
+    pub fn next_until(&mut self, until: Instant) -> Result<Option<Event>, Error> {
+        self.wait(Some(until))
+    }
+
+    fn wait(&mut self, until: Option<Instant>) -> Result<Option<Event>, Error> {
+        loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(Some(event));
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut [PollFd::new(&*self, PollFlags::IN)], left.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return Err(Error::Io(e.into())),
             }

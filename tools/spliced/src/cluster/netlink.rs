@@ -5,7 +5,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tcp_splice_netlink::{
     Client, EndReason, Error, Event, Events, Flow, FlowFlags, Node, Splice, SpliceFlags, SpliceNew,
     SpliceState,
@@ -127,16 +126,6 @@ fn flows(row: &Row) -> [Flow; 2] {
     ]
 }
 
-/// Whether its sockets are to become a process's again.
-fn gives_back(splice: &Splice) -> bool {
-    splice.state == Some(SpliceState::Returning)
-        || splice.limit_to_server.is_some()
-        || splice.limit_to_client.is_some()
-        || splice
-            .flags
-            .is_some_and(|flags| flags.contains(SpliceFlags::RETURN_ON_FIN))
-}
-
 /// The row of a splice, if its numbers are all there and its flows are each other's reverse.
 fn row(splice: &Splice) -> Option<Row> {
     let (to_server, to_client) = (splice.to_server.as_ref()?, splice.to_client.as_ref()?);
@@ -165,7 +154,7 @@ fn row(splice: &Splice) -> Option<Row> {
 fn seen(splice: &Splice) -> Option<Seen> {
     let id = splice.id?;
     let flows = [splice.to_server.as_ref()?, splice.to_client.as_ref()?];
-    let state = if gives_back(splice) || splice.reason == Some(EndReason::Returned) {
+    let state = if splice.gives_back() || splice.reason == Some(EndReason::Returned) {
         Standing::Bound
     } else if splice.state == Some(SpliceState::Tombstone) {
         let reason = splice.reason.unwrap_or(EndReason::None);
@@ -286,7 +275,7 @@ impl Watch for Subscription {
     fn next(&mut self, within: Duration) -> Result<Option<Heard>, KernelError> {
         let until = Instant::now() + within;
         loop {
-            match self.0.try_next()? {
+            match self.0.next_until(until)? {
                 Some(Event::Lost) => return Ok(Some(Heard::Lost)),
                 Some(Event::New(splice) | Event::Change(splice) | Event::End(splice)) => {
                     if let Some(seen) = seen(&splice) {
@@ -294,17 +283,7 @@ impl Watch for Subscription {
                     }
                 }
                 Some(_) => {}
-                None => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Ok(None);
-                    }
-                    let left = Timespec::try_from(left).ok();
-                    match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], left.as_ref()) {
-                        Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                        Err(error) => return Err(KernelError(error.to_string())),
-                    }
-                }
+                None => return Ok(None),
             }
         }
     }
