@@ -11,13 +11,12 @@ N=${N:-24} DEATHS=${DEATHS:-3} SEED=${SEED:-$RANDOM}
 TAKES=${TAKES:-$((15 + DEATHS * 20))}
 SERVERS=(10.0.2.21 10.0.2.22)
 PROXY_LINES=("${PROXY_LINES[@]/\"10.0.2.21:80\"/\"10.0.2.21:80\", \"10.0.2.22:80\"}")
-BEGAN=$SECONDS
-tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show"; }
 
 for i in 1 2; do
 	add_ns "b$i"
 	plug "b$i" e0 inner "10.0.2.2$i/24"
 done
+CLIENTS+=(client2)
 add_ns client2
 plug client2 c0 outer 10.0.1.3/24
 make_file large 8M
@@ -33,8 +32,6 @@ for c in client client2; do
 		$((N / 2)) "$SEED$c" "$TAKES" "$OUT/$c.json"
 	run+=("$STARTED_PID")
 done
-busy() { echo $(($(in_ns client ss -Htn state established dst 10.0.1.100 | wc -l) + $(in_ns client2 ss -Htn state established dst 10.0.1.100 | wc -l))); }
-holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
 for c in client client2; do wait_for 120 grep -q '^running' "$T/transfers.$c.log"; done
 for n in 1 2 3; do wait_for 120 holds_all $n; done
 tell "$(busy) transfers run, and every proxy holds every splice"

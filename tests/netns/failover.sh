@@ -12,8 +12,6 @@
 N=${N:-200} BREAKS=${BREAKS:-10} SEED=${SEED:-$RANDOM}
 TAKES=${TAKES:-$((30 + BREAKS * 15))}
 RANDOM=$SEED
-BEGAN=$SECONDS
-tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show"; }
 tell "SEED=$SEED: $N transfers of about $TAKES s, $BREAKS things that break"
 
 add_ns b1
@@ -25,9 +23,6 @@ watch_resets
 start transfers client python3 /payload/tests/netns/transfers.py 10.0.1.100 80 "$FILES/large" "$T/b1/put" "$N" "$SEED" "$TAKES" "$OUT/sums.json"
 transfers=$STARTED_PID
 wait_for 240 grep -q '^running' "$T/transfers.log"
-# Those that have ended already are in no table.
-busy() { in_ns client ss -Htn state established dst 10.0.1.100 | wc -l; }
-holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
 for n in 1 2 3; do wait_for 120 holds_all $n; done
 tell "all run, and every proxy holds them"
 

@@ -107,6 +107,19 @@ everybody() {
 }
 holds() { [ "$(splices "p$1")" -ge "$2" ]; }
 
+# Who has transfers; a scenario may have more.
+CLIENTS=(client)
+# busy: how many transfers go on. holds_all N: whether proxy N has the splices of all of them.
+busy() {
+	local c
+	for c in "${CLIENTS[@]}"; do in_ns "$c" ss -Htn state established dst 10.0.1.100; done | wc -l
+}
+holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
+
+# tell WORDS: a line of the time line, for a person.
+BEGAN=$SECONDS
+tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show"; }
+
 balancer_up() {
 	local dev
 	[ -e /run/netns/lb ] || add_ns lb
