@@ -554,12 +554,6 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
         None if timestamps => Err(name),
         delta => Ok(delta.unwrap_or(0)),
     };
-    let mut marks = 0;
-    for (flag, mark) in MARKS {
-        if flags & flag != 0 {
-            marks |= mark;
-        }
-    }
     let wscale = |scale: Option<u32>, name| u8::try_from(scale.ok_or(name)?).map_err(|_| name);
     let wscale_in = wscale(flow.wscale_in(), "wscale-in")?;
     let mss = u16::try_from(flow.mss().unwrap_or(0)).map_err(|_| "mss")?;
@@ -597,26 +591,19 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
         edge,
         tsval_last: flow.tsval_last().unwrap_or(0),
         limit: None,
-        marks,
+        marks: read_marks(flags),
         bytes: flow.bytes().unwrap_or(0),
     })
 }
 
 /// How far a flow has come, from attributes.
 fn read_progress(flow: &FlowAttrs<'_>) -> Option<Progress> {
-    let flags = flow.flags().unwrap_or(0);
-    let mut marks = 0;
-    for (flag, mark) in MARKS {
-        if flags & flag != 0 {
-            marks |= mark;
-        }
-    }
     Some(Progress {
         seq_next: Seq(flow.seq_next()?),
         ack_last: Seq(flow.ack_last()?),
         edge: flow.window_edge().map(Seq),
         tsval_last: flow.tsval_last(),
-        marks,
+        marks: read_marks(flow.flags().unwrap_or(0)),
     })
 }
 
@@ -628,6 +615,12 @@ const MARKS: [(u32, u32); 5] = [
     (gen::flow_flags::FIN_SEEN, FIN_SEEN),
     (gen::flow_flags::FIN_ACKED, FIN_ACKED),
 ];
+
+/// The marks that flags of the interface stand for.
+fn read_marks(flags: u32) -> u32 {
+    let set = MARKS.iter().filter(|(flag, _)| flags & flag != 0);
+    set.fold(0, |marks, (_, mark)| marks | mark)
+}
 
 fn put_key(put: &mut FlowPut<'_, '_>, arrives: &FlowKey, leaves: &FlowKey) -> Result {
     put.saddr(arrives.source())?;
