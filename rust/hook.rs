@@ -436,7 +436,7 @@ fn within_limit(
     if !(fin || beyond) {
         return Ok((packet, *seg));
     }
-    if !flow::is_believable(seg, reverse, reverse_terms) {
+    if !flow::is_believable(seg, flow, terms, reverse, reverse_terms) {
         packet.consume();
         return Err(Verdict::Stolen);
     }

@@ -578,6 +578,7 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
                 sack: flags & gen::flow_flags::SACK != 0,
             },
             seq_origin,
+            seq_promised: seq_origin,
             // Only a local socket drains, and this host has none.
             ack_origin: ack_last,
             ack_floor: Seq(flow

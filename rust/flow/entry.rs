@@ -16,6 +16,8 @@ pub struct Terms {
     pub edit: Edit,
     /// Sequence number, as it arrives, of the first byte carried end to end.
     pub seq_origin: Seq,
+    /// Where the window ends, as it arrives, that the local socket had given the sender; while [`PROMISED`].
+    pub seq_promised: Seq,
     /// Acknowledgement, as it arrives, that covers all that the local socket had sent.
     pub ack_origin: Seq,
     /// What the receiver had been told, in numbers of leaving packets.
@@ -45,7 +47,7 @@ pub struct Start {
     pub bytes: u64,
     /// Bytes from `seq_origin` on that are carried; no more, if it is said.
     pub limit: Option<u64>,
-    /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`FIN_ACKED`], [`LIMITED`], [`FLOORED`].
+    /// [`DRAINING`], [`ECHOING`], [`FIN_SEEN`], [`FIN_ACKED`], [`LIMITED`], [`FLOORED`], [`PROMISED`].
     pub marks: u32,
 }
 
@@ -122,6 +124,8 @@ pub const KEPT: u32 = 1 << 7;
 pub const SHARED: u32 = 1 << 8;
 /// A FIN of the sender was kept.
 pub const ENDED: u32 = 1 << 9;
+/// The local socket had let the sender send more than the receiver has let it since.
+pub const PROMISED: u32 = 1 << 10;
 
 impl Flow {
     /// A flow that has carried nothing, and whose numbers are not known.

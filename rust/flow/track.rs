@@ -3,7 +3,7 @@
 //! What a packet says about the life of its connection: acknowledgements, FIN, RST.
 
 use super::{
-    entry::{DRAINING, FIN_ACKED, FIN_SEEN, SHARED},
+    entry::{DRAINING, FIN_ACKED, FIN_SEEN, PROMISED, SHARED},
     Flow, Terms,
 };
 use crate::xlate::{
@@ -88,11 +88,32 @@ pub fn reach(reverse: &Flow, reverse_terms: &Terms) -> Seq {
 }
 
 /// Whether what a segment of `flow` ends with may have been sent: it is not far beyond the window that
-/// the receiver has opened.
+/// the receiver has opened, or that the local socket had.
 #[inline]
-pub fn is_believable(seg: &Segment, reverse: &Flow, reverse_terms: &Terms) -> bool {
-    !seg.seq_end()
-        .after(reach(reverse, reverse_terms).add(overrun(reverse)))
+pub fn is_believable(
+    seg: &Segment,
+    flow: &Flow,
+    terms: &Terms,
+    reverse: &Flow,
+    reverse_terms: &Terms,
+) -> bool {
+    let mut reach = reach(reverse, reverse_terms);
+    if flow.has(PROMISED) {
+        reach = promised(flow, terms, reach);
+    }
+    !seg.seq_end().after(reach.add(overrun(reverse)))
+}
+
+/// The further of what the receiver of `flow` lets its sender send and what the local socket had let it. What stays with
+/// that socket was sent by its window, which may have been much the wider.
+#[cold]
+fn promised(flow: &Flow, terms: &Terms, reach: Seq) -> Seq {
+    if terms.seq_promised.after(reach) {
+        return terms.seq_promised;
+    }
+    // Half of all numbers later it would seem ahead again.
+    flow.mark(0, PROMISED);
+    reach
 }
 
 /// Where the window ends that a segment opens, in the numbers of its acknowledgement.
@@ -145,7 +166,7 @@ pub fn note(
     if !seg.flags.contains(Flags::ACK) || seg.ack.after(flow.edge().add(overrun(flow))) {
         return Seen::Open;
     }
-    if is_believable(seg, reverse, reverse_terms) {
+    if is_believable(seg, flow, terms, reverse, reverse_terms) {
         if let Some(tsval) = tsval {
             flow.note_tsval(tsval);
         }
@@ -228,6 +249,7 @@ mod tests {
             Direction::ToServer => Terms {
                 edit: to_server,
                 seq_origin: CLIENT,
+                seq_promised: CLIENT,
                 ack_origin: Seq(9000),
                 ack_floor: SERVER,
                 tsecr_floor: 0,
@@ -236,6 +258,7 @@ mod tests {
             Direction::ToClient => Terms {
                 edit: to_server.reverse(&arrives),
                 seq_origin: SERVER,
+                seq_promised: SERVER,
                 ack_origin: Seq(1000),
                 ack_floor: CLIENT,
                 tsecr_floor: 0,
@@ -325,6 +348,33 @@ mod tests {
         note(&segment(Flags::ACK, CLIENT, ack, 0), None, &a, &ta, &b, &tb);
         assert_eq!(a.ack_last(), Seq(9000));
         assert_eq!(a.carried().packets, 2);
+    }
+
+    #[test]
+    fn what_the_local_socket_let_be_sent_is_believed() {
+        let (a, b) = flows();
+        let (mut ta, tb) = (terms(Direction::ToServer), terms(Direction::ToClient));
+        ta.seq_promised = CLIENT.add(4 << 20);
+        let believed = |end: u32| {
+            let seg = segment(Flags::ACK, CLIENT.add(end), Seq(9000), 0);
+            is_believable(&seg, &a, &ta, &b, &tb)
+        };
+        assert!(!believed(3 << 20));
+        a.mark(PROMISED, 0);
+        assert!(believed(3 << 20));
+        assert!(believed((4 << 20) + OVERRUN));
+        assert!(!believed((4 << 20) + OVERRUN + 1));
+        // The receiver has caught up: from here on its word counts alone.
+        b.note_ack(Seq(1000), Seq(1000).add(4 << 20));
+        assert!(believed(4 << 20));
+        assert!(!a.has(PROMISED));
+        b.note_ack(Seq(1000), Seq(1000).add(1 << 30));
+        b.note_ack(Seq(1000).add(1 << 30), Seq(1000).add(2 << 30));
+        b.note_ack(
+            Seq(1000).add(2 << 30),
+            Seq(1000).add((2 << 30) + (64 << 20)),
+        );
+        assert!(!believed((2 << 30) + (100 << 20)));
     }
 
     #[test]

@@ -87,6 +87,7 @@ void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
 	leg->snd_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.snd_wscale : 0;
 	leg->rcv_wscale = tp->rx_opt.wscale_ok ? tp->rx_opt.rcv_wscale : 0;
 	leg->rcv_nxt = tp->rcv_nxt;
+	leg->rcv_edge = tp->rcv_nxt + tcp_max_receive_window(tp);
 	leg->copied_seq = tp->copied_seq;
 	leg->snd_una = tp->snd_una;
 	leg->write_seq = tp->write_seq;

@@ -174,6 +174,8 @@ struct tcp_splice_leg {
 	__be16 lport;
 	__be16 rport;
 	u32 rcv_nxt;
+	/* Where the widest window ends that the peer was given. */
+	u32 rcv_edge;
 	u32 copied_seq;
 	u32 snd_una;
 	u32 write_seq;

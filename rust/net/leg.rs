@@ -25,6 +25,8 @@ pub struct Numbers {
     pub state: TcpState,
     /// Next sequence number expected from the peer; counts its FIN.
     pub rcv_nxt: Seq,
+    /// Where the widest window ends that we have given the peer.
+    pub rcv_edge: Seq,
     /// Next sequence number that user space will read.
     pub copied_seq: Seq,
     /// Oldest of our sequence numbers that the peer has not acknowledged.

@@ -254,6 +254,7 @@ impl Locked<'_> {
                 _ => TcpState::Other,
             },
             rcv_nxt: Seq(leg.rcv_nxt),
+            rcv_edge: Seq(leg.rcv_edge),
             copied_seq: Seq(leg.copied_seq),
             snd_una: Seq(leg.snd_una),
             write_seq: Seq(leg.write_seq),

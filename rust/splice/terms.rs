@@ -4,7 +4,7 @@
 
 use super::Refusal;
 use crate::{
-    flow::{Terms, DRAINING, ECHOING, ENDED, FIN_SEEN, FLOORED, LIMITED},
+    flow::{Terms, DRAINING, ECHOING, ENDED, FIN_SEEN, FLOORED, LIMITED, PROMISED},
     net::leg::Numbers,
     xlate::{edit::Edit, key::FlowKey, seq::Seq},
 };
@@ -62,6 +62,10 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
         marks |= ENDED;
     }
     let limit = from.limit;
+    let seq_promised = from.numbers.rcv_edge;
+    if seq_promised.after(origin) {
+        marks |= PROMISED;
+    }
     let (from, to) = (from.numbers, to.numbers);
     if !from.drained() {
         marks |= DRAINING;
@@ -90,6 +94,7 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
                 sack: from.sack && to.sack,
             },
             seq_origin: origin,
+            seq_promised,
             ack_origin: from.write_seq,
             ack_floor: to.rcv_nxt,
             tsecr_floor: to.ts_recent,
@@ -156,6 +161,7 @@ mod tests {
             arrives,
             state: TcpState::Established,
             rcv_nxt: Seq(rcv_nxt),
+            rcv_edge: Seq(rcv_nxt),
             copied_seq: Seq(rcv_nxt),
             snd_una: Seq(write_seq),
             write_seq: Seq(write_seq),

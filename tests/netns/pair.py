@@ -79,6 +79,9 @@ class Pair:
     def __init__(self, **options):
         back = inside("b1", lambda: socket.create_server((BACKEND, 0), family=FAMILY))
         front = socket.create_server((PROXY_C, 0), family=FAMILY)
+        if options.get("client_room"):
+            # SO_RCVBUFFORCE; an accepted socket has what the listener has.
+            front.setsockopt(socket.SOL_SOCKET, 33, options["client_room"])
         self.client = inside("client", lambda: connect((PROXY_C, front.getsockname()[1]), options.get("client_mss")))
         self.to_client, _ = front.accept()
         self.to_server = socket.create_connection((BACKEND, back.getsockname()[1]), source_address=(PROXY_B, 0))

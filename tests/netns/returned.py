@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sockets that are given back by a splice and used again, seen from both ends."""
 
+import fcntl
 import socket
 import sys
+import termios
 import threading
 import time
 
@@ -58,6 +60,21 @@ p.client.sendall(b" GET /c")
 passes(p.server, p.client, 200_000)
 p.returned()
 same(pair.what, receive(p.to_client, 13), b"GET /b GET /c")
+p.check()
+p.close()
+
+pair.step("far more than the server's window stays here, and more comes")
+p = Pair(client_room=8_000_000)
+up = rand.randbytes(4_000_000)
+p.client.sendall(up[:2_000_000])
+while int.from_bytes(fcntl.ioctl(p.to_client, termios.FIONREAD, bytes(4)), sys.byteorder) < 2_000_000:
+    time.sleep(0.05)
+p.splice(**{"limit-to-client": 300_000, "limit-to-server": 0})
+t = send(p.client, up[2_000_000:])
+passes(p.server, p.client, 300_000)
+p.returned()
+same(pair.what, sha(receive(p.to_client, len(up))), sha(up))
+t.join()
 p.check()
 p.close()
 

@@ -182,6 +182,7 @@ impl Tcp {
                 false => TcpState::Established,
             },
             rcv_nxt: input(self.rcv_nxt()),
+            rcv_edge: input(self.promised.max(self.rcv_nxt())),
             copied_seq: input(self.taken as i64),
             snd_una: out(self.una),
             write_seq: out(self.write_seq()),
