@@ -331,7 +331,7 @@ capture() {
 	local mac
 	# A bridge floods what it does not know the port of: frames of others are no business of this host.
 	mac=$(ip -n "$2" -j link show dev "$3" | jq -r '.[0].address')
-	nsenter --net="/run/netns/$2" tcpdump -p -Z root -i "$3" -s "${4:-150}" -B 65536 -U -w "$OUT/$1.pcap" tcp and ether host "$mac" >"$T/$1.tcpdump.log" 2>&1 </dev/null &
+	nsenter --net="/run/netns/$2" tcpdump -p -Z root -i "$3" -s "${4:-150}" -B 65536 -U -w "$OUT/$1.pcap" "(tcp or icmp or icmp6) and ether host $mac" >"$T/$1.tcpdump.log" 2>&1 </dev/null &
 	STARTED+=("$!")
 	CAPTURES+=("$1:$!")
 	wait_for 20 grep -q 'listening on' "$T/$1.tcpdump.log"

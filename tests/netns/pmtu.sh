@@ -28,6 +28,7 @@ ip -n router route add fd00:1::/64 via fd00:4::1
 ip -n proxy route add 10.0.3.0/24 via 10.0.4.2
 ip -n proxy route add fd00:3::/64 via fd00:4::2
 proxy_start splice
+capture_all
 
 # path_mtu NAMESPACE DESTINATION: what the host has learnt.
 path_mtu() { in_ns "$1" ip route get "$2" | sed -n 's/.* mtu \([0-9]*\).*/\1/p'; }
@@ -49,8 +50,13 @@ before=$(stat_of icmp-errors)
 from_far 6 b.test
 expect "ICMP errors translated, IPv6" "$(stat_of icmp-errors)" -gt "$before"
 same "path MTU that b2 has learnt, IPv6" "$(path_mtu b2 fd00:2::1)" 1280
+# Each is about a segment that the server has sent, number and all. Some come too late to say anything new: the answer
+# may have been on its way on another CPU.
+captures_end
 for b in b1 b2; do
-	same "ICMP errors that $b found out of its window" "$(snmp $b TcpExtOutOfWindowIcmps)" 0
+	judge $b
+	expect "ICMP errors beside $b" "$(counted $b .icmp_errors)" -ge 1
+	expect "those that $b found out of its window" "$(snmp $b TcpExtOutOfWindowIcmps)" -lt "$(counted $b .icmp_errors)"
 done
 
 step "a small link beside the proxy, toward the client"

@@ -86,6 +86,7 @@ fn run() -> Result<bool, String> {
                 }
                 capture.see(&at, &seg);
             }
+            Parsed::Error(quote) => capture.see_error(&at, &quote),
             Parsed::Tcp(_) | Parsed::Other => {}
             Parsed::Malformed(what) => capture.faults.push(format!("{at}: {what}")),
         }
@@ -147,9 +148,10 @@ fn json(capture: &Capture) -> String {
         }
     }
     format!(
-        "{{\"faults\":{},\"segments\":{},\"up\":{},\"down\":{},\"connections\":[{list}]}}",
+        "{{\"faults\":{},\"segments\":{},\"icmp_errors\":{},\"up\":{},\"down\":{},\"connections\":[{list}]}}",
         capture.faults.len(),
         capture.segments,
+        capture.errors,
         counts(&total[0]),
         counts(&total[1])
     )

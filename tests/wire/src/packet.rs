@@ -83,9 +83,19 @@ impl fmt::Display for Segment {
     }
 }
 
+/// The segment that an ICMP error quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quote {
+    pub(crate) src: (IpAddr, u16),
+    pub(crate) dst: (IpAddr, u16),
+    pub(crate) seq: u32,
+}
+
 /// What a frame is.
 pub(crate) enum Parsed {
     Tcp(Segment),
+    /// An ICMP error about a TCP segment.
+    Error(Quote),
     /// Another protocol.
     Other,
     Malformed(&'static str),
@@ -124,13 +134,18 @@ pub(crate) fn parse(b: &[u8], wire_len: usize) -> Parsed {
                 return Parsed::Malformed("short IPv4 header");
             };
             let ihl = usize::from(ip[0] & 15) * 4;
-            let src = Ipv4Addr::new(ip[12], ip[13], ip[14], ip[15]).into();
-            let dst = Ipv4Addr::new(ip[16], ip[17], ip[18], ip[19]).into();
+            let (src, dst) = (address_v4(ip, 12), address_v4(ip, 16));
             let Some(header) = b.get(14..14 + ihl) else {
                 return Parsed::Malformed("short IPv4 header");
             };
             if ihl < 20 || fold(sum(header)) != 0xffff {
                 return Parsed::Malformed("IPv4 header checksum");
+            }
+            if ip[9] == 1 {
+                return match quote_v4(b.get(14 + ihl..).unwrap_or_default()) {
+                    Some(quote) => Parsed::Error(quote),
+                    None => Parsed::Other,
+                };
             }
             if ip[9] != 6 {
                 return Parsed::Other;
@@ -149,11 +164,13 @@ pub(crate) fn parse(b: &[u8], wire_len: usize) -> Parsed {
             let Some(ip) = b.get(14..54) else {
                 return Parsed::Malformed("short IPv6 header");
             };
-            let addr = |i: usize| -> IpAddr {
-                let a: [u8; 16] = ip[i..i + 16].try_into().expect("sixteen bytes");
-                Ipv6Addr::from(a).into()
-            };
-            let (src, dst) = (addr(8), addr(24));
+            let (src, dst) = (address_v6(ip, 8), address_v6(ip, 24));
+            if ip[6] == 58 {
+                return match quote_v6(b.get(54..).unwrap_or_default()) {
+                    Some(quote) => Parsed::Error(quote),
+                    None => Parsed::Other,
+                };
+            }
             if ip[6] != 6 {
                 return Parsed::Other;
             }
@@ -174,6 +191,39 @@ pub(crate) fn parse(b: &[u8], wire_len: usize) -> Parsed {
         return Parsed::Malformed("TCP header or options");
     };
     Parsed::Tcp(seg)
+}
+
+fn address_v4(ip: &[u8], at: usize) -> IpAddr {
+    let a: [u8; 4] = ip[at..at + 4].try_into().expect("four bytes");
+    Ipv4Addr::from(a).into()
+}
+
+fn address_v6(ip: &[u8], at: usize) -> IpAddr {
+    let a: [u8; 16] = ip[at..at + 16].try_into().expect("sixteen bytes");
+    Ipv6Addr::from(a).into()
+}
+
+/// What an ICMP message quotes: destination unreachable, time exceeded, parameter problem (RFC 792).
+fn quote_v4(icmp: &[u8]) -> Option<Quote> {
+    let ip = icmp.get(8..).filter(|ip| ip.len() >= 20)?;
+    let ihl = usize::from(ip[0] & 15) * 4;
+    (matches!(icmp[0], 3 | 11 | 12) && ip[9] == 6).then_some(())?;
+    quoted(address_v4(ip, 12), address_v4(ip, 16), ip.get(ihl..)?)
+}
+
+/// What an ICMPv6 message quotes: the errors are the types below 128 (RFC 4443).
+fn quote_v6(icmp: &[u8]) -> Option<Quote> {
+    let ip = icmp.get(8..).filter(|ip| ip.len() >= 40)?;
+    (icmp[0] < 128 && ip[6] == 6).then_some(())?;
+    quoted(address_v6(ip, 8), address_v6(ip, 24), &ip[40..])
+}
+
+fn quoted(src: IpAddr, dst: IpAddr, tcp: &[u8]) -> Option<Quote> {
+    Some(Quote {
+        src: (src, be16(tcp, 0)?),
+        dst: (dst, be16(tcp, 2)?),
+        seq: be32(tcp, 4)?,
+    })
 }
 
 fn segment(tcp: &[u8], tcp_len: usize, src: IpAddr, dst: IpAddr) -> Option<Segment> {
@@ -313,7 +363,7 @@ mod tests {
     fn tcp(f: &[u8], len: usize) -> Segment {
         match parse(f, len) {
             Parsed::Tcp(s) => s,
-            Parsed::Other => panic!("other"),
+            Parsed::Error(_) | Parsed::Other => panic!("other"),
             Parsed::Malformed(m) => panic!("{m}"),
         }
     }
@@ -347,6 +397,62 @@ mod tests {
         assert_eq!((s.timestamps, s.sack), (Some((1, 2)), vec![(9, 12)]));
         let f = build::frame(&build::segment(1, 2, SYN, 0), &[8, 9, 0, 0], false);
         assert!(matches!(parse(&f, f.len()), Parsed::Malformed(_)));
+    }
+
+    /// An Ethernet header and an IP packet around an ICMP error about a segment from 10.0.0.1:7 to 10.0.0.2:8, or the
+    /// like in IPv6.
+    fn icmp(v6: bool, kind: u8) -> Vec<u8> {
+        let addresses = |last: u8| -> Vec<u8> {
+            let mut a = if v6 {
+                vec![0xfd; 16]
+            } else {
+                vec![10, 0, 0, 0]
+            };
+            *a.last_mut().expect("an address") = last;
+            a
+        };
+        let ip = |protocol: u8, len: u16, from: u8, to: u8| -> Vec<u8> {
+            let mut h = if v6 {
+                let mut h = vec![0x60, 0, 0, 0, 0, 0, protocol, 64];
+                h[4..6].copy_from_slice(&len.to_be_bytes());
+                h
+            } else {
+                let mut h = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
+                h[2..4].copy_from_slice(&(len + 20).to_be_bytes());
+                h
+            };
+            h.extend(addresses(from));
+            h.extend(addresses(to));
+            if !v6 {
+                let sum = !fold(sum(&h));
+                h[10..12].copy_from_slice(&sum.to_be_bytes());
+            }
+            h
+        };
+        let mut f = vec![0; 12];
+        f.extend(if v6 { [0x86, 0xdd] } else { [0x08, 0x00] });
+        f.extend(ip(if v6 { 58 } else { 1 }, 60, 9, 1));
+        f.extend([kind, 0, 0, 0, 0, 0, 0, 0]);
+        f.extend(ip(6, 1000, 1, 2));
+        f.extend([0, 7, 0, 8, 1, 2, 3, 4]);
+        f
+    }
+
+    #[test]
+    fn quotes() {
+        for (v6, error, other) in [(false, 3, 8), (true, 2, 128)] {
+            let f = icmp(v6, error);
+            let Parsed::Error(quote) = parse(&f, f.len()) else {
+                panic!("no error");
+            };
+            assert_eq!((quote.src.1, quote.dst.1, quote.seq), (7, 8, 0x0102_0304));
+            assert!(quote.src.0 < quote.dst.0);
+            let f = icmp(v6, other);
+            assert!(matches!(parse(&f, f.len()), Parsed::Other));
+            for len in 0..f.len() {
+                let _ = parse(&icmp(v6, error)[..len], f.len());
+            }
+        }
     }
 
     #[test]

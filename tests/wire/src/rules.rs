@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use crate::packet::{ACK, FIN, RST, SYN, Segment, Sum};
+use crate::packet::{ACK, FIN, Quote, RST, SYN, Segment, Sum};
 
 /// What to insist on.
 #[derive(Debug, Default, Clone)]
@@ -115,6 +115,8 @@ pub(crate) struct Capture {
     pub(crate) connections: BTreeMap<Ends, [Direction; 2]>,
     pub(crate) faults: Vec<String>,
     pub(crate) segments: u64,
+    /// ICMP errors about segments.
+    pub(crate) errors: u64,
 }
 
 impl Capture {
@@ -122,6 +124,26 @@ impl Capture {
         Self {
             rules,
             ..Self::default()
+        }
+    }
+
+    /// Judges an ICMP error: it is about a segment that came by. `at` names it in messages.
+    pub(crate) fn see_error(&mut self, at: &str, quote: &Quote) {
+        self.errors += 1;
+        let (key, me) = if quote.src <= quote.dst {
+            ((quote.src, quote.dst), 0)
+        } else {
+            ((quote.dst, quote.src), 1)
+        };
+        let sent = self.connections.get_mut(&key).is_some_and(|pair| {
+            let from = &mut pair[me];
+            from.base.is_some() && (0..from.end).contains(&from.offset(quote.seq))
+        });
+        if !sent {
+            self.faults.push(format!(
+                "{at} {}:{} > {}:{}: an ICMP error quotes seq {}, which was never sent",
+                quote.src.0, quote.src.1, quote.dst.0, quote.dst.1, quote.seq
+            ));
         }
     }
 
@@ -451,6 +473,26 @@ mod tests {
             sack_edges: true,
             ..Rules::default()
         }
+    }
+
+    #[test]
+    fn an_icmp_error_is_about_what_was_sent() {
+        let mut t = Talk::new(Rules::default());
+        t.say(0, 1, 1, ACK, 100, |_| ());
+        let seg = build::segment(1000, 0, ACK, 0);
+        let mut about = |src, dst, seq| {
+            let before = t.capture.faults.len();
+            t.capture.see_error("test", &Quote { src, dst, seq });
+            t.capture.faults.len() - before
+        };
+        assert_eq!(about(seg.src, seg.dst, 1000), 0);
+        assert_eq!(about(seg.src, seg.dst, 1100), 0);
+        assert_eq!(about(seg.src, seg.dst, 1101), 1);
+        assert_eq!(about(seg.src, seg.dst, 999), 1);
+        // The other end has other numbers, and another host none.
+        assert_eq!(about(seg.dst, seg.src, 1000), 1);
+        assert_eq!(about(seg.src, (seg.dst.0, 9), 1000), 1);
+        assert_eq!(t.capture.errors, 6);
     }
 
     #[test]
