@@ -377,6 +377,10 @@ fn carry(
             // beyond its window is not looked at (RFC 9293, section 3.10.7.4), and if neither end takes one both wait.
             let back = flow::reach(reverse, reverse_terms).distance(seg.seq);
             edit.seq_delta = edit.seq_delta.wrapping_add(back);
+            if reverse.has(DRAINING) {
+                // It comes where the local socket goes on: what that sends next must not be older.
+                edit.tsval_delta = edit.tsval_delta.wrapping_sub(terms.tsval_ahead);
+            }
         }
         edit.apply(headers, &seg, field, ack_floor)
     } else {

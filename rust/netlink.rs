@@ -585,6 +585,8 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
                 .ack_floor()
                 .unwrap_or(ack_last.0.wrapping_add(ack_delta))),
             tsecr_floor: flow.tsecr_floor().unwrap_or(0),
+            // Of no local socket.
+            tsval_ahead: 0,
             mss,
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),

@@ -24,6 +24,8 @@ pub struct Terms {
     pub ack_floor: Seq,
     /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets.
     pub tsecr_floor: u32,
+    /// How far TSvals that leave are ahead of those of the local socket toward the receiver.
+    pub tsval_ahead: u32,
     /// The largest segment that the receiver takes, in bytes of options and payload, if the sender
     /// may send larger ones; 0 if it may not.
     pub mss: u16,

@@ -253,6 +253,7 @@ mod tests {
                 ack_origin: Seq(9000),
                 ack_floor: SERVER,
                 tsecr_floor: 0,
+                tsval_ahead: 0,
                 mss: 0,
             },
             Direction::ToClient => Terms {
@@ -262,6 +263,7 @@ mod tests {
                 ack_origin: Seq(1000),
                 ack_floor: CLIENT,
                 tsecr_floor: 0,
+                tsval_ahead: 0,
                 mss: 0,
             },
         }

@@ -86,8 +86,13 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
                 ack_delta: to_origin.distance(from.write_seq),
                 // The sender's clock goes on a little ahead of ours toward the receiver: never back,
                 // since what arrives from here on is no older than the last that arrived.
-                tsval_delta: ahead(to).wrapping_sub(from.ts_recent),
-                tsecr_delta: to.ts_recent.wrapping_sub(ahead(from)),
+                tsval_delta: to
+                    .tsval
+                    .wrapping_add(ahead(to))
+                    .wrapping_sub(from.ts_recent),
+                tsecr_delta: to
+                    .ts_recent
+                    .wrapping_sub(from.tsval.wrapping_add(ahead(from))),
                 wscale_in: from.wscale_in,
                 wscale_out: to.wscale_out,
                 timestamps: from.timestamps && to.timestamps,
@@ -98,6 +103,7 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
             ack_origin: from.write_seq,
             ack_floor: to.rcv_nxt,
             tsecr_floor: to.ts_recent,
+            tsval_ahead: ahead(to),
             mss: if from.our_mss > to.peer_mss {
                 to.peer_mss
             } else {
@@ -114,7 +120,7 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
     }
 }
 
-/// What our TSval toward a peer goes on from.
+/// How far ahead of our TSval toward a peer that of the far end goes on.
 ///
 /// A local socket that drains goes on stamping with its own clock, and what it sends is in order;
 /// what passes meanwhile may have been queued on its way here for a while, and would be too old then
@@ -122,8 +128,11 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
 /// harm: what the local socket repeats after newer data has arrived, the receiver has already.
 fn ahead(leg: &Numbers) -> u32 {
     const MS: u32 = 500;
-    leg.tsval
-        .wrapping_add(if leg.usec { MS * 1000 } else { MS })
+    if leg.usec {
+        MS * 1000
+    } else {
+        MS
+    }
 }
 
 /// Whether two rows are each other's reverse.

@@ -12,7 +12,7 @@
 
 topology
 offloads off
-make_file medium 2500000
+make_file medium 10M
 serve b1 b2
 proxy_start splice
 monitor
@@ -23,16 +23,18 @@ python3 /payload/tests/netns/badinput.py
 step "the netlink family"
 python3 /payload/tests/netns/badrequests.py
 
-# Slow, and the client's window open all the while.
-tc -n b1 qdisc replace dev e0 root netem limit 20000 rate 2mbit
+# Slow for as long as it is needed, and the client's window open all the while.
+slow() { tc -n b1 qdisc replace dev e0 root netem limit 20000 rate 2mbit; }
 for fam in 4 6; do
 	step "a transfer whose packets are forged, IPv$fam"
 	has_one() { [ "$(splices)" = 1 ]; }
 	wait_for 10 no_splices
+	slow
 	start curl client curl -sS --fail -o "$T/body" --resolve "a.test:80:$(vip $fam)" http://a.test/medium
 	curl=$STARTED_PID
 	wait_for 10 has_one
 	python3 /payload/tests/netns/forged.py $fam
+	tc -n b1 qdisc del dev e0 root
 	rc=0
 	wait "$curl" || rc=$?
 	same "curl's verdict" "$rc" 0
@@ -40,6 +42,7 @@ for fam in 4 6; do
 done
 wait_for 5 has_ended fin 2
 
+slow
 step "a forged RST with the exact number ends it, as it ends any connection"
 start curl client curl -s -o /dev/null --resolve a.test:80:10.0.1.1 http://a.test/medium
 curl=$STARTED_PID

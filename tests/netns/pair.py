@@ -4,10 +4,12 @@
 Arguments: the specification of the interface, 4 or 6. Run from the host's namespace."""
 
 import ctypes
+import fcntl
 import hashlib
 import random
 import socket
 import sys
+import termios
 import threading
 import time
 
@@ -64,8 +66,10 @@ def sha(data):
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def connect(to, mss=None):
+def connect(to, mss=None, room=None):
     s = socket.socket(FAMILY)
+    if room:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if mss:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
@@ -79,10 +83,10 @@ class Pair:
     def __init__(self, **options):
         back = inside("b1", lambda: socket.create_server((BACKEND, 0), family=FAMILY))
         front = socket.create_server((PROXY_C, 0), family=FAMILY)
-        if options.get("client_room"):
+        if options.get("front_room"):
             # SO_RCVBUFFORCE; an accepted socket has what the listener has.
-            front.setsockopt(socket.SOL_SOCKET, 33, options["client_room"])
-        self.client = inside("client", lambda: connect((PROXY_C, front.getsockname()[1]), options.get("client_mss")))
+            front.setsockopt(socket.SOL_SOCKET, 33, options["front_room"])
+        self.client = inside("client", lambda: connect((PROXY_C, front.getsockname()[1]), options.get("client_mss"), options.get("client_room")))
         self.to_client, _ = front.accept()
         self.to_server = socket.create_connection((BACKEND, back.getsockname()[1]), source_address=(PROXY_B, 0))
         self.server, _ = back.accept()
@@ -125,6 +129,11 @@ class Pair:
             a.close()
             same(f"{what}: end of file after the return", b.recv(1), b"")
             b.close()
+
+
+def unread(s):
+    """Bytes that the socket has and its owner has not read."""
+    return int.from_bytes(fcntl.ioctl(s, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def send(s, data):

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sockets that are given back by a splice and used again, seen from both ends."""
 
-import fcntl
 import socket
 import sys
-import termios
 import threading
 import time
 
 import pair
-from pair import Pair, passes, rand, receive, same, send, sha, ynl
+from pair import Pair, passes, rand, receive, same, send, sha, unread, ynl
 from pyynl.lib import NlError
 
 pair.step("a limit of the server's bytes")
@@ -64,10 +62,10 @@ p.check()
 p.close()
 
 pair.step("far more than the server's window stays here, and more comes")
-p = Pair(client_room=8_000_000)
+p = Pair(front_room=8_000_000)
 up = rand.randbytes(4_000_000)
 p.client.sendall(up[:2_000_000])
-while int.from_bytes(fcntl.ioctl(p.to_client, termios.FIONREAD, bytes(4)), sys.byteorder) < 2_000_000:
+while unread(p.to_client) < 2_000_000:
     time.sleep(0.05)
 p.splice(**{"limit-to-client": 300_000, "limit-to-server": 0})
 t = send(p.client, up[2_000_000:])

@@ -35,6 +35,7 @@ for fam in 4 6; do
 done
 wait_for 10 no_splices
 same "splices made" "$(stat_of created)" 2
+both_families slow
 captures_end
 # No window promises room that is not there: nothing goes beyond one.
 judge client --complete --lossless

@@ -4,7 +4,7 @@
 # Loading and unloading, fifty times, and unloading under a live splice: refused, or clean, never a crash.
 #
 #   client ══ splice ══ proxy ══ b1        rmmod
-# Alone: nothing runs beside it
+# Last: after all others, which may have left nothing, and alone
 # Limit: 240 s
 . "$(dirname "$0")/lib.sh"
 
@@ -12,6 +12,12 @@
 mute=/sys/module/kunit/parameters/filter_glob
 [ -w $mute ] && echo none >$mute
 trap '[ -d /sys/module/tcp_splice ] || insmod /payload/tcp_splice.ko; cleanup' EXIT
+
+step "what other scenarios have left"
+nothing_held() {
+	[ "$(cat /sys/module/tcp_splice/refcnt)" = 0 ] && awk '$1 == "TCP:" { exit !($5 == 0 && $9 == 0) }' /proc/net/sockstat
+}
+wait_for 60 nothing_held || fail "references $(cat /sys/module/tcp_splice/refcnt), $(grep ^TCP: /proc/net/sockstat)"
 
 step "under a live splice"
 topology
