@@ -13,16 +13,4 @@ for c in curl nginx iperf3 nft conntrack tcpdump ethtool ss jq openssl python3; 
 done
 nginx -V 2>&1 | tr ' ' '\n' | grep -E 'dav|v2|stream' || true
 openssl version
-openssl speed -seconds 1 -bytes 16384 sha256 2>&1 | tail -1
-openssl speed -seconds 1 -bytes 16384 -evp aes-128-gcm 2>&1 | tail -1
-openssl speed -seconds 1 -bytes 16384 -evp aes-128-ctr 2>&1 | tail -1
-openssl speed -seconds 1 -bytes 16384 -evp chacha20-poly1305 2>&1 | tail -1
-head -c 64M /dev/zero >/tmp/z
-time sha256sum /tmp/z
-time openssl dgst -sha256 /tmp/z
-time cp /tmp/z /tmp/y
-time cmp /tmp/z /tmp/y
-time md5sum /tmp/z
-time cksum -a crc /tmp/z
-time cksum -a blake2b /tmp/z
 ip netns del boot

@@ -22,17 +22,10 @@ try() {
 	step "$option off on: $sides; expected: $want"
 	for s in $sides; do set_option "$s" "$option" 0; done
 	: >"$T/access"
-	for s in client b1; do
-		rm -f "$OUT/$s.pcap"
-		capture "$s" "$s" "$([ $s = client ] && echo c0 || echo e0)"
-	done
 	get 4 http://a.test/medium b1
 	put 4 http://a.test b1 medium
 	get 6 http://a.test/medium b1
 	wait_for 10 no_splices
-	captures_end
-	judge client --full-checksums --rst
-	judge b1 --full-checksums --rst
 	n=$(jq -s --arg m "$want" '[.[] | select(.mode == $m)] | length' "$T/access")
 	same "connections that were $want" "$n" 3
 	if [ "$want" = refused ]; then
@@ -40,6 +33,8 @@ try() {
 	fi
 	for s in $sides; do set_option "$s" "$option" 1; done
 }
+capture client client c0
+capture b1 b1 e0
 try "" nothing spliced
 try "client" sack spliced
 try "b1" sack spliced
@@ -50,3 +45,6 @@ try "client b1" window_scaling spliced
 try "client b1" timestamps spliced
 try "client" timestamps refused
 try "b1" timestamps refused
+captures_end
+judge client --full-checksums --rst
+judge b1 --full-checksums --rst

@@ -63,7 +63,7 @@ p.close()
 
 pair.step("far more than the server's window stays here, and more comes")
 p = Pair(front_room=8_000_000)
-up = rand.randbytes(4_000_000)
+up = rand.randbytes(2_200_000)
 p.client.sendall(up[:2_000_000])
 while unread(p.to_client) < 2_000_000:
     time.sleep(0.05)
