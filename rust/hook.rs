@@ -355,7 +355,7 @@ fn carry(
     let beyond = !flow.has(SHARED)
         && seg.seq_len() == 0
         && seg.seq.after(flow::reach(reverse, reverse_terms));
-    let edited = if beyond || echoing || reverse.has(KEPT) {
+    let edited = if beyond || echoing || reverse.has(KEPT | DRAINING) {
         let mut edit = terms.edit;
         if echoing {
             edit = echo(flow, reverse, terms, headers, &seg);
@@ -377,9 +377,11 @@ fn carry(
             // beyond its window is not looked at (RFC 9293, section 3.10.7.4), and if neither end takes one both wait.
             let back = flow::reach(reverse, reverse_terms).distance(seg.seq);
             edit.seq_delta = edit.seq_delta.wrapping_add(back);
-            if reverse.has(DRAINING) {
-                // It comes where the local socket goes on: what that sends next must not be older.
-                edit.tsval_delta = edit.tsval_delta.wrapping_sub(terms.tsval_ahead);
+        }
+        if reverse.has(DRAINING) && seg.seq_len() == 0 {
+            let ends = flow::reach(reverse, reverse_terms);
+            if seg.seq.before(terms.seq_origin) || beyond && ends.before(terms.seq_origin) {
+                edit.tsval_delta = not_ahead(reverse, &edit, headers, &seg);
             }
         }
         edit.apply(headers, &seg, field, ack_floor)
@@ -559,6 +561,24 @@ fn echo(
         edit.tsecr_delta = real.0.wrapping_sub(tsecr);
     }
     edit
+}
+
+/// The difference that gives a packet the stamp that its receiver remembers of the local socket toward it.
+///
+/// That socket drains, and the packet, a probe of a closed window for instance, comes where it goes on: what it sends next is
+/// stamped by its own clock and must not be older. The far end's stamps are ahead of that.
+#[cold]
+fn not_ahead(reverse: &flow::Entry, edit: &Edit, headers: &[u8], seg: &Segment) -> u32 {
+    let Some((tsval, _)) = seg.timestamps(headers) else {
+        return edit.tsval_delta;
+    };
+    let delta = reverse.echo_last().wrapping_sub(tsval);
+    // Somebody may have made up a newer one.
+    if Seq(delta).before(Seq(edit.tsval_delta)) {
+        delta
+    } else {
+        edit.tsval_delta
+    }
 }
 
 /// Gives an acknowledgement to the local socket that waits for it.

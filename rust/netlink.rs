@@ -585,14 +585,13 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
                 .ack_floor()
                 .unwrap_or(ack_last.0.wrapping_add(ack_delta))),
             tsecr_floor: flow.tsecr_floor().unwrap_or(0),
-            // Of no local socket.
-            tsval_ahead: 0,
             mss,
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
         ack_last,
         edge,
         tsval_last: flow.tsval_last().unwrap_or(0),
+        echo_last: 0,
         limit: None,
         marks: read_marks(flags),
         bytes: flow.bytes().unwrap_or(0),

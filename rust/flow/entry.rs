@@ -24,8 +24,6 @@ pub struct Terms {
     pub ack_floor: Seq,
     /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets.
     pub tsecr_floor: u32,
-    /// How far TSvals that leave are ahead of those of the local socket toward the receiver.
-    pub tsval_ahead: u32,
     /// The largest segment that the receiver takes, in bytes of options and payload, if the sender
     /// may send larger ones; 0 if it may not.
     pub mss: u16,
@@ -44,6 +42,8 @@ pub struct Start {
     pub edge: Seq,
     /// Highest TSval seen.
     pub tsval_last: u32,
+    /// TSecr seen last.
+    pub echo_last: u32,
     /// Bytes carried already, by another host; may be more than the numbers show, which turn over
     /// every 4 GiB.
     pub bytes: u64,
@@ -161,6 +161,7 @@ impl Flow {
             ack_last,
             edge,
             tsval_last,
+            echo_last,
             bytes,
             limit,
             marks,
@@ -178,6 +179,7 @@ impl Flow {
         self.ack_last.store(ack_last.0, Relaxed);
         self.edge.store(edge.0, Relaxed);
         self.tsval_last.store(tsval_last, Relaxed);
+        self.echo_last.store(echo_last, Relaxed);
         self.marks.store(marks, Relaxed);
         self.last_use.store(now(), Relaxed);
     }
@@ -297,6 +299,11 @@ impl Flow {
             self.echo_last.store(tsecr, Relaxed);
         }
         self.has(DRAINING) || self.echo_last.load(Relaxed) == tsecr
+    }
+
+    /// What the sender remembers of the timestamps of the local socket toward it, as far as it said so; while that socket drains.
+    pub fn echo_last(&self) -> u32 {
+        self.echo_last.load(Relaxed)
     }
 
     /// Whether any of these marks is set.

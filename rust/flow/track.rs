@@ -253,7 +253,6 @@ mod tests {
                 ack_origin: Seq(9000),
                 ack_floor: SERVER,
                 tsecr_floor: 0,
-                tsval_ahead: 0,
                 mss: 0,
             },
             Direction::ToClient => Terms {
@@ -263,7 +262,6 @@ mod tests {
                 ack_origin: Seq(1000),
                 ack_floor: CLIENT,
                 tsecr_floor: 0,
-                tsval_ahead: 0,
                 mss: 0,
             },
         }
@@ -276,6 +274,7 @@ mod tests {
             ack_last,
             edge: ack_last.add(1000),
             tsval_last: 0,
+            echo_last: 0,
             bytes: 0,
             limit: None,
             marks: 0,

@@ -382,6 +382,7 @@ impl Splice {
                 ack_last: row.ack_last,
                 edge: row.edge,
                 tsval_last: row.tsval_last,
+                echo_last: row.echo_last,
                 bytes: row.bytes,
                 limit: row.limit,
                 marks: row.marks,

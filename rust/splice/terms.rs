@@ -24,6 +24,8 @@ pub struct Row {
     pub edge: Seq,
     /// Highest TSval seen, as it arrives.
     pub tsval_last: u32,
+    /// TSecr seen last, as it arrives.
+    pub echo_last: u32,
     /// Bytes from `seq_origin` on that are carried; no more, if it is said.
     pub limit: Option<u64>,
     /// As [`crate::flow::Start::marks`].
@@ -86,13 +88,8 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
                 ack_delta: to_origin.distance(from.write_seq),
                 // The sender's clock goes on a little ahead of ours toward the receiver: never back,
                 // since what arrives from here on is no older than the last that arrived.
-                tsval_delta: to
-                    .tsval
-                    .wrapping_add(ahead(to))
-                    .wrapping_sub(from.ts_recent),
-                tsecr_delta: to
-                    .ts_recent
-                    .wrapping_sub(from.tsval.wrapping_add(ahead(from))),
+                tsval_delta: ahead(to).wrapping_sub(from.ts_recent),
+                tsecr_delta: to.ts_recent.wrapping_sub(ahead(from)),
                 wscale_in: from.wscale_in,
                 wscale_out: to.wscale_out,
                 timestamps: from.timestamps && to.timestamps,
@@ -103,7 +100,6 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
             ack_origin: from.write_seq,
             ack_floor: to.rcv_nxt,
             tsecr_floor: to.ts_recent,
-            tsval_ahead: ahead(to),
             mss: if from.our_mss > to.peer_mss {
                 to.peer_mss
             } else {
@@ -114,13 +110,14 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
         ack_last: from.snd_una,
         edge: from.snd_edge,
         tsval_last: from.ts_recent,
+        echo_last: from.tsecr,
         limit,
         marks,
         bytes: 0,
     }
 }
 
-/// How far ahead of our TSval toward a peer that of the far end goes on.
+/// What our TSval toward a peer goes on from.
 ///
 /// A local socket that drains goes on stamping with its own clock, and what it sends is in order;
 /// what passes meanwhile may have been queued on its way here for a while, and would be too old then
@@ -128,11 +125,8 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
 /// harm: what the local socket repeats after newer data has arrived, the receiver has already.
 fn ahead(leg: &Numbers) -> u32 {
     const MS: u32 = 500;
-    if leg.usec {
-        MS * 1000
-    } else {
-        MS
-    }
+    leg.tsval
+        .wrapping_add(if leg.usec { MS * 1000 } else { MS })
 }
 
 /// Whether two rows are each other's reverse.

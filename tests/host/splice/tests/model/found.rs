@@ -128,3 +128,52 @@ fn a_limit_that_is_never_reached_does_not_keep_a_fin_for_ever() {
     world.quiesce();
     assert!(world.returned);
 }
+
+/// The proxy has a byte to send that a closed window keeps; the server's probes of that window come just before it, and their stamps
+/// must not make the byte too old.
+#[test]
+fn probes_of_a_closed_window_do_not_make_the_proxys_bytes_old() {
+    let before = [
+        Write(1, 26),
+        Write(0, 573),
+        Deliver(1, 1),
+        Tick(1),
+        Deliver(0, 2),
+        ProxyWrite(0, 1975),
+    ];
+    let after = [
+        Drop(2, 2),
+        Deliver(2, 4),
+        Close(0),
+        Drop(0, 2),
+        Deliver(3, 2),
+        Deliver(0, 1),
+        Deliver(1, 1),
+        Deliver(2, 1),
+        Deliver(3, 2),
+        Write(0, 1),
+    ];
+    let wishes = Wishes {
+        limit_to_server: Some(1715),
+        limit_to_client: Some(656),
+        ..NEVER_IDLE
+    };
+    let mut setting = plain();
+    setting.stamps = Some(false);
+    setting.sides[0].mss = [989, 572];
+    setting.sides[0].wscale = [1, 0];
+    setting.sides[1].mss = [500, 655];
+    let mut world = setting.world();
+    for op in &before {
+        world.happen(op);
+    }
+    world.arm(wishes, [0, 0]);
+    for op in &after {
+        world.happen(op);
+    }
+    world.ends[1].close(world.now);
+    for _ in 0..100 {
+        world.round();
+    }
+    assert_eq!(world.ends[0].input.len(), 26 + 1975);
+}

@@ -39,6 +39,7 @@ fn row(splice: &Splice, direction: Direction) -> Row {
         ack_last: flow.ack_last(),
         edge: flow.edge(),
         tsval_last: flow.tsval_last(),
+        echo_last: 0,
         limit: None,
         marks: flow.marks() & !DRAINING,
         bytes: flow.carried().bytes,

@@ -128,7 +128,7 @@ pub(crate) struct Side {
     clock: [u32; 2],
     pub(crate) mss: [i64; 2],
     buffer: [i64; 2],
-    wscale: [u8; 2],
+    pub(crate) wscale: [u8; 2],
     sack: bool,
     delays: bool,
     aligned: bool,
@@ -167,7 +167,7 @@ fn side() -> impl Strategy<Value = Side> {
 pub(crate) struct Setting {
     family: Family,
     /// Whether there are timestamps, and whether they tick in microseconds.
-    stamps: Option<bool>,
+    pub(crate) stamps: Option<bool>,
     pub(crate) sides: [Side; 2],
 }
 
