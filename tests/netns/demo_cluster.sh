@@ -69,3 +69,4 @@ of() { jq -s "$1" "$OUT/client.json" "$OUT/client2.json"; }
 } | tee -a "$OUT/show"
 same "transfers lost" "$(of 'map(.lost) | add')" 0
 same "transfers with a wrong byte" "$(of 'map(.corrupted) | add')" 0
+same "RSTs that the first client saw" "$(resets)" 0

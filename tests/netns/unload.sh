@@ -15,7 +15,7 @@ mute=/sys/module/kunit/parameters/filter_glob
 trap 'rc=$?; [ -d /sys/module/tcp_splice ] || insmod /payload/tcp_splice.ko; (exit "$rc"); cleanup' EXIT
 
 step "what other scenarios have left"
-# A splice with sockets holds one. Sockets of killed programs may be trying still to say so: that is TCP's affair.
+# A splice with sockets holds one. The guest's own count of sockets is told and not judged here; ends.sh, which runs alone, does.
 nothing_held() { [ "$(cat /sys/module/tcp_splice/refcnt)" = 0 ]; }
 echo "references $(cat /sys/module/tcp_splice/refcnt), $(grep ^TCP: /proc/net/sockstat)"
 wait_for 60 nothing_held
