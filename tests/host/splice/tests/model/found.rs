@@ -14,6 +14,16 @@ fn run(before: &[Op], wishes: Wishes, after: &[Op]) -> World {
 
 /// The same between ends with these settings.
 fn run_in(setting: &Setting, before: &[Op], wishes: Wishes, after: &[Op]) -> World {
+    let mut world = splice_in(setting, before, wishes, after);
+    for side in 0..2 {
+        world.ends[side].close(world.now);
+    }
+    world.settle();
+    world
+}
+
+/// The same, and both ends stay open.
+fn splice_in(setting: &Setting, before: &[Op], wishes: Wishes, after: &[Op]) -> World {
     let mut world = setting.world();
     for op in before {
         world.happen(op);
@@ -22,10 +32,6 @@ fn run_in(setting: &Setting, before: &[Op], wishes: Wishes, after: &[Op]) -> Wor
     for op in after {
         world.happen(op);
     }
-    for side in 0..2 {
-        world.ends[side].close(world.now);
-    }
-    world.settle();
     world
 }
 
@@ -163,14 +169,7 @@ fn probes_of_a_closed_window_do_not_make_the_proxys_bytes_old() {
     setting.sides[0].mss = [989, 572];
     setting.sides[0].wscale = [1, 0];
     setting.sides[1].mss = [500, 655];
-    let mut world = setting.world();
-    for op in &before {
-        world.happen(op);
-    }
-    world.arm(wishes, [0, 0]);
-    for op in &after {
-        world.happen(op);
-    }
+    let mut world = splice_in(&setting, &before, wishes, &after);
     world.ends[1].close(world.now);
     for _ in 0..100 {
         world.round();
