@@ -14,19 +14,19 @@ use crate::{
     dispatch::{self, Way},
     flow::{
         self, Direction, Rst, Seen, DRAINING, ECHOING, ENDED, FLOORED, FROZEN, KEPT, LIMITED,
-        SHARED,
+        PROMISED, SHARED, WAITING,
     },
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,
     },
     pernet::Ns,
-    splice::{Hold, Phase, Reason, Splice},
+    splice::{Hold, Phase, Reason, Since, Splice},
     stats::Stat,
     xlate::{
         build::{build_drain_ack, recut},
         checksum,
-        edit::{narrow, ChecksumField, Edit},
+        edit::{narrow, set_window, ChecksumField, Edit},
         icmp,
         ip::{self, IpHeader, Malformed, MAX_HEADERS},
         key::{Family, FlowKey},
@@ -35,7 +35,13 @@ use crate::{
         tcp::{self, Flags, Segment},
     },
 };
-use kernel::{prelude::*, sync::rcu};
+use kernel::{
+    prelude::*,
+    sync::{
+        barrier::{smp_mb, Full},
+        rcu,
+    },
+};
 
 /// Whose packet it is that is carried.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,8 @@ enum Origin {
     Received,
     /// A socket of this host sent it.
     Local,
+    /// It came in a while ago, and its receiver had no room for it.
+    Waited(Since),
 }
 
 impl Filter for Ns {
@@ -298,6 +306,12 @@ fn carry(
             }
         }
     }
+    if flow.has(PROMISED) && seg.seq_len() > 0 && origin == Origin::Received {
+        match within_window(ns, splice, direction, packet, &seg) {
+            Ok(within) => (packet, seg) = within,
+            Err(verdict) => return verdict,
+        }
+    }
     let mut ack_floor = None;
     if flow.has(DRAINING | FLOORED) {
         // Nobody has looked at the checksum of a packet that would have been forwarded, and this
@@ -355,10 +369,20 @@ fn carry(
     let beyond = !flow.has(SHARED)
         && seg.seq_len() == 0
         && seg.seq.after(flow::reach(reverse, reverse_terms));
-    let edited = if beyond || echoing || reverse.has(KEPT | DRAINING) {
+    let waited = match origin {
+        Origin::Waited(since) => Some(since),
+        Origin::Received | Origin::Local => None,
+    };
+    let edited = if beyond || echoing || waited.is_some() || reverse.has(KEPT | DRAINING) {
         let mut edit = terms.edit;
         if echoing {
             edit = echo(flow, reverse, terms, headers, &seg);
+        }
+        if let Some(since) = waited {
+            if renew(flow, terms, since, &mut edit, headers, &seg, field).is_err() {
+                ns.count(Stat::DropMalformed);
+                return Verdict::Stolen;
+            }
         }
         if reverse.has(KEPT) {
             // More than is carried has come. The rest is not asked for, and what has come and is not acknowledged
@@ -395,10 +419,13 @@ fn carry(
     let marks = (flow.marks(), reverse.marks());
     let seen = flow::note(&seg, tsval, flow, terms, reverse, reverse_terms);
     match origin {
-        Origin::Received => packet.output(ns.net),
+        Origin::Received | Origin::Waited(_) => packet.output(ns.net),
         Origin::Local => packet.output_own(ns.net),
     }
     ns.count(Stat::Translated);
+    if reverse.has(PROMISED | WAITING) && waited.is_none() {
+        carry_waiting(ns, splice, direction.reverse());
+    }
     if marks.0 & SHARED != 0 && marks != (flow.marks(), reverse.marks()) {
         splice.tell_change();
     }
@@ -468,6 +495,19 @@ fn within_limit(
             None => ns.count(Stat::DropNoMemory),
         }
     }
+    up_to(ns, flow, terms, limit, packet, seg)
+}
+
+/// Takes off a packet what lies at or after `limit`; what is left is carried, if it says anything.
+#[cold]
+fn up_to(
+    ns: &Ns,
+    flow: &flow::Entry,
+    terms: &flow::Terms,
+    limit: Seq,
+    mut packet: Packet,
+    seg: &Segment,
+) -> Result<(Packet, Segment), Verdict> {
     let (seq, payload) = if seg.seq.after(limit) {
         (limit, 0)
     } else {
@@ -502,6 +542,137 @@ fn within_limit(
         ..*seg
     };
     Ok((packet, seg))
+}
+
+/// Has a segment wait that its sender was let send to the local socket, and that the receiver has no room for yet. What it
+/// acknowledges is carried, if that is news.
+///
+/// What is sent again while it waits is carried: its sender wants to hear of the window.
+#[cold]
+fn within_window(
+    ns: &Ns,
+    splice: &Splice,
+    direction: Direction,
+    mut packet: Packet,
+    seg: &Segment,
+) -> Result<(Packet, Segment), Verdict> {
+    let (flow, reverse) = (splice.flow(direction), splice.flow(direction.reverse()));
+    let Some((terms, reverse_terms)) = splice.terms(direction) else {
+        return Err(drop_packet(ns, packet, Stat::DropHeld));
+    };
+    let end = seg.seq_end();
+    if seg.flags.intersects(Flags::RST.union(Flags::SYN))
+        || has_room(flow, reverse, reverse_terms, end)
+        || end.after(terms.seq_promised)
+        || splice.phase() == Phase::Tombstone
+    {
+        return Ok((packet, *seg));
+    }
+    // What somebody made up must not take the place of what is true.
+    if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
+        return Err(drop_packet(ns, packet, Stat::DropMalformed));
+    }
+    let headers_len = seg.headers_len();
+    let each = packet.segment_len(headers_len);
+    if seg.payload_len as usize > each {
+        let whole = u16::try_from(each)
+            .ok()
+            .and_then(|mss| packet.segment(seg.ip.family, mss, seg.ip.header_len, headers_len))
+            .and_then(|headers| recut(headers, seg, seg.payload_len as usize, seg.seq, seg.flags));
+        if whole.is_none() {
+            return Err(drop_packet(ns, packet, Stat::DropNoMemory));
+        }
+        let split = packet.split(|segment| carry_held(ns, splice, segment));
+        return Err(match split {
+            Ok(()) => Verdict::Stolen,
+            Err(packet) => drop_packet(ns, packet, Stat::DropNoMemory),
+        });
+    }
+    let Some(segment) = packet.copy() else {
+        return Err(drop_packet(ns, packet, Stat::DropNoMemory));
+    };
+    if !splice.wait(direction, segment, end) {
+        return Ok((packet, *seg));
+    }
+    ns.count(Stat::Waited);
+    // The window may have opened on another CPU before that.
+    carry_waiting(ns, splice, direction);
+    let reach = flow::reach(reverse, reverse_terms);
+    let at = if seg.seq.after(reach) { reach } else { seg.seq };
+    up_to(ns, flow, terms, at, packet, seg)
+}
+
+/// Whether the receiver of a flow takes what ends before `end`, as far as is known here.
+fn has_room(flow: &flow::Entry, reverse: &flow::Entry, back: &flow::Terms, end: Seq) -> bool {
+    // Once nothing of the flow drains, another host may hear of a wider window.
+    !end.after(flow::reach(reverse, back)) || flow.has(SHARED) && !reverse.has(DRAINING)
+}
+
+/// Carries what waits and fits into the window of its receiver now. In packet context.
+#[cold]
+fn carry_waiting(ns: &Ns, splice: &Splice, direction: Direction) {
+    let (flow, reverse) = (splice.flow(direction), splice.flow(direction.reverse()));
+    let Some((_, back)) = splice.terms(direction) else {
+        return;
+    };
+    // Whoever has something wait marks that, and looks at the window after that; here it is the other way round. One of the
+    // two sees what the other did.
+    smp_mb(Full);
+    if !flow.has(WAITING) {
+        return;
+    }
+    let fits = |segment: &mut Packet| {
+        let end = parse_held(splice, segment)
+            .and_then(|(ip, _)| parse_segment(segment, &ip))
+            .map(|seg| seg.seq_end());
+        end.is_none_or(|end| has_room(flow, reverse, back, end))
+    };
+    while let Some((mut segment, since)) = splice.next_waiting(direction, fits) {
+        if let Some((ip, direction)) = parse_held(splice, &mut segment) {
+            carry(ns, splice, direction, segment, &ip, Origin::Waited(since));
+        }
+    }
+}
+
+/// Has a segment that has waited say what its sender has said since: what it acknowledges, its window, its stamp. Older ones
+/// are no news, and may be too old to be looked at (RFC 5961, section 5.2; RFC 7323, section 5.3). If it has said nothing,
+/// newer ones would make old what is still to come.
+#[cold]
+fn renew(
+    flow: &flow::Entry,
+    terms: &flow::Terms,
+    since: Since,
+    edit: &mut Edit,
+    headers: &mut [u8],
+    seg: &Segment,
+    field: ChecksumField,
+) -> Result<(), Malformed> {
+    if let Some((tsval, tsecr)) = seg.timestamps(headers) {
+        // It may echo a stamp of the local socket that nobody else does any more.
+        let echoed = Seq(tsecr.wrapping_add(edit.tsecr_delta));
+        if echoed.before(Seq(terms.tsecr_floor)) {
+            edit.tsecr_delta = terms.tsecr_floor.wrapping_sub(tsecr);
+        }
+        let newest = Seq(flow.tsval_last());
+        if newest.0 != since.tsval && newest.after(Seq(tsval)) {
+            edit.tsval_delta = edit.tsval_delta.wrapping_add(newest.distance(Seq(tsval)));
+        }
+    }
+    let acked = flow.ack_last();
+    if acked == since.ack || !acked.after(seg.ack) {
+        return Ok(());
+    }
+    edit.ack_delta = edit.ack_delta.wrapping_add(acked.distance(seg.ack));
+    // Blocks before what is acknowledged would speak of bytes that came twice.
+    edit.sack = false;
+    let edge = flow.edge();
+    let window = if edge.after(acked) {
+        edge.distance(acked) >> edit.wscale_in.min(14)
+    } else {
+        0
+    };
+    let window = u16::try_from(window).unwrap_or(u16::MAX);
+    set_window(headers, seg, field, window)
 }
 
 /// Has a packet leave in segments that its receiver takes, when it would not.

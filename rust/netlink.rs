@@ -773,7 +773,8 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
     put.decapsulated(ns.counted(Stat::Decapsulated))?;
     put.drop_no_node(ns.counted(Stat::DropNoNode))?;
     put.drop_not_owned(ns.counted(Stat::DropNotOwned))?;
-    put.drop_loop(ns.counted(Stat::DropLoop))
+    put.drop_loop(ns.counted(Stat::DropLoop))?;
+    put.waited(ns.counted(Stat::Waited))
 }
 
 /// Tells who listens that a splice was made. May sleep.

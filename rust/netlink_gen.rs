@@ -448,6 +448,9 @@ pub mod stats_attr {
     pub const DROP_NOT_OWNED: u16 = 27;
     /// Packets of services dropped because they would have gone back to where they came from.
     pub const DROP_LOOP: u16 = 28;
+    /// Packets that the local socket would have taken in, on their way when it was spliced, that
+    /// waited until the window of the other end took them.
+    pub const WAITED: u16 = 29;
 }
 
 /// Attribute ids of `service`.
@@ -1300,6 +1303,12 @@ impl<'a, 'b> StatsPut<'a, 'b> {
     /// Packets of services dropped because they would have gone back to where they came from.
     pub fn drop_loop(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::DROP_LOOP, value)
+    }
+
+    /// Packets that the local socket would have taken in, on their way when it was spliced, that
+    /// waited until the window of the other end took them.
+    pub fn waited(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::WAITED, value)
     }
 }
 

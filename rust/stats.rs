@@ -57,9 +57,11 @@ pub enum Stat {
     DropNotOwned,
     /// It would go back to where it came from.
     DropLoop,
+    /// Packets that waited until the window of their receiver took them.
+    Waited,
 }
 
 impl Stat {
     /// How many there are.
-    pub const COUNT: usize = Stat::DropLoop as usize + 1;
+    pub const COUNT: usize = Stat::Waited as usize + 1;
 }

@@ -128,6 +128,8 @@ pub const SHARED: u32 = 1 << 8;
 pub const ENDED: u32 = 1 << 9;
 /// The local socket had let the sender send more than the receiver has let it since.
 pub const PROMISED: u32 = 1 << 10;
+/// Something of it waits until the window of the receiver takes it.
+pub const WAITING: u32 = 1 << 11;
 
 impl Flow {
     /// A flow that has carried nothing, and whose numbers are not known.

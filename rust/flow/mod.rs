@@ -11,7 +11,7 @@ mod track;
 
 pub use entry::{
     now, Carried, Flow, Progress, Start, Terms, DRAINING, ECHOING, ENDED, FIN_ACKED, FIN_SEEN,
-    FLOORED, FROZEN, KEPT, LIMITED, PROMISED, SHARED,
+    FLOORED, FROZEN, KEPT, LIMITED, PROMISED, SHARED, WAITING,
 };
 pub use track::{
     expected, fins_acked, is_acked, is_believable, judge_rst, note, reach, window_end, Rst, Seen,

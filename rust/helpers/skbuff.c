@@ -2,6 +2,7 @@
 
 #include <linux/skbuff.h>
 #include <net/dst.h>
+#include <net/gso.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/tcp.h>
@@ -94,6 +95,14 @@ struct sk_buff *tcp_splice_skb_copy(struct sk_buff *skb)
 	return copy;
 }
 
+/* As above, for one that nobody else has. */
+void tcp_splice_skb_park(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+	skb->dev = NULL;
+	skb_dst_drop(skb);
+}
+
 bool tcp_splice_skb_is_own(const struct sk_buff *skb)
 {
 	return !skb->dev;
@@ -143,6 +152,29 @@ void *tcp_splice_skb_segment(struct sk_buff *skb, u8 family, unsigned int mss,
 	return tcp_splice_skb_partial_from(skb, ip_header);
 }
 
+/* The segments of a GSO packet that has CHECKSUM_PARTIAL, linked by next; uses the packet up, unless this is NULL. */
+struct sk_buff *tcp_splice_skb_segments(struct sk_buff *skb)
+{
+	struct sk_buff *segments = __skb_gso_segment(skb, NETIF_F_SG | NETIF_F_HW_CSUM, false);
+
+	if (IS_ERR_OR_NULL(segments))
+		return NULL;
+	consume_skb(skb);
+	return segments;
+}
+
+/* Takes the first of a list of segments off it. */
+struct sk_buff *tcp_splice_skb_next_segment(struct sk_buff **segments)
+{
+	struct sk_buff *skb = *segments;
+
+	if (skb) {
+		*segments = skb->next;
+		skb_mark_not_on_list(skb);
+	}
+	return skb;
+}
+
 unsigned int tcp_splice_skb_segment_len(const struct sk_buff *skb, unsigned int headers)
 {
 	if (skb_is_gso(skb))
@@ -175,6 +207,11 @@ void tcp_splice_skb_queue_tail(struct sk_buff_head *queue, struct sk_buff *skb)
 	dev_hold(skb->dev);
 	skb_dst_force(skb);
 	__skb_queue_tail(queue, skb);
+}
+
+struct sk_buff *tcp_splice_skb_queue_first(const struct sk_buff_head *queue)
+{
+	return skb_peek(queue);
 }
 
 struct sk_buff *tcp_splice_skb_dequeue(struct sk_buff_head *queue, struct net_device **dev)

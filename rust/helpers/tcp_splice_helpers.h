@@ -135,6 +135,12 @@ void *tcp_splice_skb_cut(struct sk_buff *skb, unsigned int len, unsigned int ip_
 /* Has the packet leave in segments of at most mss bytes of payload; as above. */
 void *tcp_splice_skb_segment(struct sk_buff *skb, u8 family, unsigned int mss,
 			     unsigned int ip_header, unsigned int headers);
+/* Has a packet forget its device, its route and its socket, to wait. */
+void tcp_splice_skb_park(struct sk_buff *skb);
+/* The segments of a GSO packet with CHECKSUM_PARTIAL, as a list, for which the packet is used up; NULL if it cannot be done. */
+struct sk_buff *tcp_splice_skb_segments(struct sk_buff *skb);
+/* Takes the first off such a list; NULL at its end. */
+struct sk_buff *tcp_splice_skb_next_segment(struct sk_buff **segments);
 /* It was made here and has come by no device. */
 bool tcp_splice_skb_is_own(const struct sk_buff *skb);
 /* Bytes of payload in the largest segment of the packet. */
@@ -146,6 +152,7 @@ void tcp_splice_skb_free_dropped(struct sk_buff *skb);
 void tcp_splice_skb_queue_init(struct sk_buff_head *queue);
 /* A queued packet holds its device, and its route if it has one; dequeue gives the hold to *dev. */
 void tcp_splice_skb_queue_tail(struct sk_buff_head *queue, struct sk_buff *skb);
+struct sk_buff *tcp_splice_skb_queue_first(const struct sk_buff_head *queue);
 struct sk_buff *tcp_splice_skb_dequeue(struct sk_buff_head *queue, struct net_device **dev);
 void tcp_splice_dev_put(struct net_device *dev);
 

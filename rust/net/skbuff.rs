@@ -226,7 +226,37 @@ impl Packet {
         Some(unsafe { core::slice::from_raw_parts_mut(data.cast(), len) })
     }
 
-    /// Whether this host has made the packet, so that it came in nowhere.
+    /// Has the packet forget where it came in, and route and socket: it may wait for long. After this it is as one of our own.
+    pub fn park(&mut self) {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_park(self.0.as_ptr()) };
+    }
+
+    /// Takes a GSO packet apart, whose checksum field holds the sum of the pseudo-header, and gives its segments to `each`, in
+    /// order. Atomic.
+    ///
+    /// # Errors
+    ///
+    /// The packet is given back if it is no such packet, or for lack of memory.
+    pub fn split(self, mut each: impl FnMut(Packet)) -> core::result::Result<(), Packet> {
+        // SAFETY: Owned.
+        let mut segments = unsafe { bindings::tcp_splice_skb_segments(self.0.as_ptr()) };
+        if segments.is_null() {
+            return Err(self);
+        }
+        // It has been used up.
+        let _ = self.into_raw();
+        loop {
+            // SAFETY: The list is ours, and what is taken off it is in no other.
+            let skb = unsafe { bindings::tcp_splice_skb_next_segment(&mut segments) };
+            match NonNull::new(skb) {
+                Some(skb) => each(Packet(skb)),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether this host has made the packet, or it has forgotten where it came in.
     pub fn is_own(&self) -> bool {
         // SAFETY: Owned.
         unsafe { bindings::tcp_splice_skb_is_own(self.0.as_ptr()) }
@@ -351,6 +381,26 @@ impl PacketQueue {
         // SAFETY: The packet is given away; the queue is ours.
         unsafe { bindings::tcp_splice_skb_queue_tail(self.head.get(), packet.into_raw()) };
         self.len = self.len.saturating_add(1);
+    }
+
+    /// The first packet, as [`PacketQueue::pop`], if `wanted` says so of it. Atomic.
+    pub fn pop_if(&mut self, wanted: impl FnOnce(&mut Packet) -> bool) -> Option<(Packet, Device)> {
+        // SAFETY: The queue is ours.
+        let skb = unsafe { bindings::tcp_splice_skb_queue_first(self.head.get()) };
+        // It stays the queue's.
+        let mut first = ManuallyDrop::new(Packet(NonNull::new(skb)?));
+        let before = first.truesize();
+        let wanted = wanted(&mut first);
+        // Reading it may have moved its headers together.
+        self.memory = self
+            .memory
+            .saturating_sub(before)
+            .saturating_add(first.truesize());
+        if wanted {
+            self.pop()
+        } else {
+            None
+        }
     }
 
     /// The first packet, and the hold on its device, to be kept until the packet is gone. Atomic.

@@ -375,6 +375,7 @@ impl Splice {
     pub fn abandon(&self) {
         self.leave(Phase::Tombstone, Reason::Deleted);
         workqueue::cancel(self);
+        self.empty_waiting(drop);
         self.reap();
         self.ns.remove(self);
     }
@@ -407,6 +408,7 @@ impl HasAlarm for Splice {
                 if self.buried.xchg(true, Relaxed) {
                     return self.ns.remove(self);
                 }
+                self.empty_waiting(drop);
                 if phase == Phase::Returned {
                     self.release();
                 } else {

@@ -19,11 +19,15 @@ mod probe;
 mod settle;
 mod share;
 mod terms;
+mod wait;
 
 pub use arm::{arm, restore, Refusal};
 pub use life::{Phase, Reason};
 pub use settle::NoReturn;
 pub use terms::Row;
+pub use wait::Since;
+
+use wait::Waiting;
 
 use crate::{
     flow::{self, Direction, Flow, Terms},
@@ -141,6 +145,11 @@ pub struct Splice {
     /// Packets that wait for the splice to be armed, or to settle; `None` when none does. Bottom halves off.
     #[pin]
     held: SpinLock<Option<PacketQueue>>,
+    /// Packets that their receiver has no room for yet, by direction. Bottom halves off.
+    #[pin]
+    to_server_waits: SpinLock<Waiting>,
+    #[pin]
+    to_client_waits: SpinLock<Waiting>,
     /// Packets beyond a limit, for the sockets when they are given back; `None` if they never are. Bottom
     /// halves off.
     #[pin]
@@ -168,6 +177,7 @@ impl Splice {
         } else {
             None
         };
+        let waits = (Waiting::new()?, Waiting::new()?);
         let splice = UniqueArc::pin_init(
             pin_init!(Splice {
                 id: ns.next_id(),
@@ -191,6 +201,8 @@ impl Splice {
                 created: time::jiffies(),
                 moved: [Atomic::new(0), Atomic::new(0)],
                 held <- new_spinlock!(Some(queue)),
+                to_server_waits <- new_spinlock!(waits.0),
+                to_client_waits <- new_spinlock!(waits.1),
                 kept <- new_spinlock!(kept),
                 legs <- new_spinlock!(None),
                 alarm: Alarm::new(),

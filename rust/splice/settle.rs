@@ -8,7 +8,7 @@
 
 use super::{life::LOOK_MS, Legs, Phase, Reason, Splice};
 use crate::{
-    flow::{self, Direction, Flow, DRAINING, ENDED, FIN_SEEN, FROZEN, KEPT, LIMITED},
+    flow::{self, Direction, Flow, DRAINING, ENDED, FIN_SEEN, FROZEN, KEPT, LIMITED, WAITING},
     hook,
     net::{
         leg::Wake,
@@ -206,6 +206,8 @@ impl Splice {
         }
         self.ns.unlist(self);
         self.ns.count(Stat::Returned);
+        // The phase lets nothing wait any more.
+        self.empty_waiting(|segment| self.hand_over(&legs, segment));
         in_packet_context(|_| {
             for queue in [&self.kept, &self.held] {
                 let mut queue = queue.lock().take();
@@ -243,7 +245,7 @@ impl Splice {
             snd_nxt: reverse.seq_next().add(back.edit.seq_delta),
             snd_edge: flow.edge(),
             // What was kept is older than what passed since, and must not be too old.
-            ts_recent: if flow.has(KEPT) {
+            ts_recent: if flow.has(KEPT | WAITING) {
                 numbers.ts_recent
             } else {
                 flow.tsval_last()

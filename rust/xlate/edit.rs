@@ -296,18 +296,41 @@ pub fn narrow(
     field: ChecksumField,
     window: u16,
 ) -> Result<(), Malformed> {
+    change_window(headers, seg, field, |old| old.min(window))
+}
+
+/// Sets the window of an arriving packet to `window`, as the field says it.
+///
+/// # Errors
+///
+/// `Truncated` if `headers` ends before the TCP header's fixed part does; it is as it was.
+pub fn set_window(
+    headers: &mut [u8],
+    seg: &Segment,
+    field: ChecksumField,
+    window: u16,
+) -> Result<(), Malformed> {
+    change_window(headers, seg, field, |_| window)
+}
+
+fn change_window(
+    headers: &mut [u8],
+    seg: &Segment,
+    field: ChecksumField,
+    change: impl FnOnce(u16) -> u16,
+) -> Result<(), Malformed> {
     let tcp = headers
         .get_mut(seg.ip.header_len..)
         .and_then(<[u8]>::first_chunk_mut)
         .ok_or(Malformed::Truncated)?;
     let mut header = Header::from_bytes(tcp);
     let old = header.window;
-    if window >= old {
-        return Ok(());
-    }
-    header.window = window;
-    if field == ChecksumField::Whole {
-        let sum = Sum::ZERO.add16(!header.check).add16(window).sub16(old);
+    header.window = change(old);
+    if field == ChecksumField::Whole && header.window != old {
+        let sum = Sum::ZERO
+            .add16(!header.check)
+            .add16(header.window)
+            .sub16(old);
         header.check = sum.checksum();
     }
     *tcp = header.to_bytes();
@@ -637,6 +660,16 @@ mod tests {
         packet = V4_IN;
         narrow(&mut packet, &seg, ChecksumField::PseudoHeader, 1)?;
         assert_eq!(packet[34..38], [0, 1, V4_IN[36], V4_IN[37]]);
+        // Set, it may be wider; and what was set before counts.
+        packet = V4_IN;
+        set_window(&mut packet, &seg, ChecksumField::Whole, u16::MAX)?;
+        assert_eq!(packet[34..36], [0xff, 0xff]);
+        assert_eq!(checksum::tcp(&seg.key, &packet[20..]).fold(), 0xffff);
+        set_window(&mut packet, &seg, ChecksumField::Whole, 3)?;
+        narrow(&mut packet, &seg, ChecksumField::Whole, 4)?;
+        assert_eq!(packet[34..36], [0, 3]);
+        assert_eq!(checksum::tcp(&seg.key, &packet[20..]).fold(), 0xffff);
+        packet = V4_IN;
         let short = narrow(&mut packet[..39], &seg, ChecksumField::Whole, 0);
         assert_eq!(short, Err(Malformed::Truncated));
         Ok(())

@@ -33,6 +33,11 @@ enter("proxy")
 ynl = YnlFamily(sys.argv[1], schema="")
 
 
+def stat(name):
+    """A counter of the proxy's."""
+    return ynl.do("stats-get", {})[name]
+
+
 def inside(ns, call):
     box = []
 

@@ -6,12 +6,7 @@ import subprocess
 import time
 
 import pair
-from pair import FAMILY, Pair, passes, rand, receive, same, send, sha, ynl
-
-
-def stat(name):
-    return ynl.do("stats-get", {})[name]
-
+from pair import FAMILY, Pair, passes, rand, receive, same, send, sha, stat, ynl
 
 pair.step("the client takes fewer bytes than the server sends, by much, or by less than timestamps need")
 LITTLE_LESS = 1436 if FAMILY == socket.AF_INET6 else 1456

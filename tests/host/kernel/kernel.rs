@@ -164,6 +164,14 @@ pub mod sync {
         }
     }
 
+    /// Barriers between CPUs.
+    pub mod barrier {
+        pub use super::atomic::Full;
+
+        /// Nothing here runs on two CPUs.
+        pub fn smp_mb(_: Full) {}
+    }
+
     /// Atomic words.
     pub mod atomic {
         use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

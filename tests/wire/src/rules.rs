@@ -60,7 +60,9 @@ pub(crate) struct Counts {
     pub(crate) packets: u64,
     /// Payload bytes of the stream, each counted once.
     pub(crate) bytes: i64,
+    /// Segments of which something came by before.
     pub(crate) retransmits: u64,
+    /// Segments that left a gap, which somebody else may fill.
     pub(crate) gaps: u64,
     pub(crate) fins: u64,
     pub(crate) rsts: u64,
@@ -74,6 +76,12 @@ pub(crate) struct Counts {
 }
 
 impl Direction {
+    /// Whether any of `start..end` came by before.
+    fn has(&self, start: i64, end: i64) -> bool {
+        let whole = self.whole.unwrap_or(start);
+        start < end && start < whole || self.ahead.iter().any(|(&s, &e)| s < end && start < e)
+    }
+
     /// Notes that `start..end` came by.
     fn cover(&mut self, start: i64, end: i64) {
         if start > self.whole.unwrap_or(start) {
@@ -228,7 +236,7 @@ impl Capture {
             from.counts.gaps += 1;
         } else if start < from.end && seg.len <= 1 && start == from.end - 1 && !seg.has(FIN) {
             from.counts.keepalives += 1;
-        } else if seg.span() > 0 && start < from.end {
+        } else if from.has(start, end) {
             from.counts.retransmits += 1;
         }
         if let Some(fin) = from.fin {
@@ -506,6 +514,26 @@ mod tests {
         let second = &t.capture.connections.values().next().unwrap()[1];
         assert_eq!(second.counts.bytes, 200);
         assert_eq!(t.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_fills_a_gap_is_no_retransmission() {
+        let mut t = Talk::new(Rules::default());
+        let counts = |t: &Talk| {
+            let counts = &t.capture.connections.values().next().unwrap()[1].counts;
+            (counts.gaps, counts.retransmits)
+        };
+        t.say(1, 1, 1, ACK, 100, |_| {});
+        t.say(1, 201, 1, ACK, 100, |_| {});
+        t.say(1, 101, 1, ACK, 100, |_| {});
+        assert_eq!(counts(&t), (1, 0));
+        // Of these some bytes came before: in order, or ahead of a gap.
+        t.say(1, 251, 1, ACK, 100, |_| {});
+        assert_eq!(counts(&t), (1, 1));
+        t.say(1, 401, 1, ACK, 100, |_| {});
+        t.say(1, 451, 1, ACK, 100, |_| {});
+        t.say(1, 351, 1, ACK, 100, |_| {});
+        assert_eq!(counts(&t), (2, 3));
     }
 
     #[test]

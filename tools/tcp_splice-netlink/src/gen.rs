@@ -1268,6 +1268,10 @@ pub struct Stats {
     /// Packets of services dropped because they would have gone back to where they came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_loop: Option<u64>,
+    /// Packets that the local socket would have taken in, on their way when it was spliced, that
+    /// waited until the window of the other end took them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited: Option<u64>,
 }
 
 impl Stats {
@@ -1305,6 +1309,7 @@ impl Stats {
                 26 => this.drop_no_node = Some(attr.uint()?),
                 27 => this.drop_not_owned = Some(attr.uint()?),
                 28 => this.drop_loop = Some(attr.uint()?),
+                29 => this.waited = Some(attr.uint()?),
                 _ => {}
             }
         }
@@ -1455,6 +1460,12 @@ impl Stats {
                 "Packets of services dropped because they would have gone back to where they \
                  came from.",
                 self.drop_loop,
+            ),
+            (
+                "waited",
+                "Packets that the local socket would have taken in, on their way when it was \
+                 spliced, that waited until the window of the other end took them.",
+                self.waited,
             ),
         ]
         .into_iter()

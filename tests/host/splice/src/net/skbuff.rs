@@ -6,6 +6,9 @@ use kernel::prelude::*;
 use std::{cell::RefCell, collections::VecDeque};
 use xlate::{checksum, parse, parse_ip, Family, Flags, FlowKey};
 
+/// In the mark of a packet that leaves after it has waited.
+pub const WAITED: u64 = 1 << 63;
+
 /// A packet.
 #[derive(Clone)]
 pub struct Packet {
@@ -32,8 +35,11 @@ impl From<Vec<u8>> for Packet {
 }
 
 impl From<Packet> for Vec<u8> {
+    /// As a socket gets it, which knows that what was cut here is right.
     fn from(packet: Packet) -> Self {
-        packet.bytes
+        let mut all = packet.leave();
+        assert_eq!(all.len(), 1, "a packet of one segment");
+        all.remove(0)
     }
 }
 
@@ -141,6 +147,29 @@ impl Packet {
         self.writable(headers)
     }
 
+    /// Has it forget where it came in.
+    pub fn park(&mut self) {
+        self.own = true;
+        self.id = self.id.map(|id| id | WAITED);
+    }
+
+    /// Takes it apart into its segments.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub fn split(self, mut each: impl FnMut(Packet)) -> core::result::Result<(), Packet> {
+        let (id, own) = (self.id, self.own);
+        for bytes in self.leave() {
+            each(Packet {
+                id,
+                own,
+                ..Packet::from(bytes)
+            });
+        }
+        Ok(())
+    }
+
     /// Whether this host has made it.
     pub fn is_own(&self) -> bool {
         self.own
@@ -153,6 +182,29 @@ impl Packet {
 
     /// The end of it.
     pub fn consume(self) {}
+
+    /// What goes over the wire: the packet, or its segments.
+    fn leave(self) -> Vec<Vec<u8>> {
+        if !self.partial {
+            return vec![self.bytes];
+        }
+        let family = match self.bytes[0] >> 4 {
+            4 => Family::V4,
+            _ => Family::V6,
+        };
+        let seg = parse(&self.bytes, family, self.size()).expect("a TCP segment");
+        let (headers, payload) = self.bytes.split_at(seg.headers_len());
+        let most = self.segments.unwrap_or(payload.len()).max(1);
+        let count = payload.len().div_ceil(most).max(1);
+        let segment = |n: usize| {
+            let from = n * most;
+            let part = &payload[from..payload.len().min(from + most)];
+            let mut bytes = [headers, part].concat();
+            finish(&mut bytes, family, from as u32, n + 1 == count);
+            bytes
+        };
+        (0..count).map(segment).collect()
+    }
 }
 
 /// A packet with a route to leave by.
@@ -186,26 +238,9 @@ impl Routed {
 
     /// Sends the packet on, as a device does that segments and sums.
     pub fn output(self, net: &Net) {
-        let packet = self.0;
+        let id = self.0.id;
         let mut out = net.0.borrow_mut();
-        if !packet.partial {
-            return out.push((packet.id, packet.bytes));
-        }
-        let family = match packet.bytes[0] >> 4 {
-            4 => Family::V4,
-            _ => Family::V6,
-        };
-        let seg = parse(&packet.bytes, family, packet.size()).expect("a TCP segment");
-        let (headers, payload) = packet.bytes.split_at(seg.headers_len());
-        let most = packet.segments.unwrap_or(payload.len()).max(1);
-        let count = payload.len().div_ceil(most).max(1);
-        for n in 0..count {
-            let from = n * most;
-            let part = &payload[from..payload.len().min(from + most)];
-            let mut bytes = [headers, part].concat();
-            finish(&mut bytes, family, from as u32, n + 1 == count);
-            out.push((packet.id, bytes));
-        }
+        out.extend(self.0.leave().into_iter().map(|bytes| (id, bytes)));
     }
 }
 
@@ -269,6 +304,12 @@ impl PacketQueue {
     /// Puts one at the end.
     pub fn push(&mut self, packet: Packet) {
         self.0.push_back(packet);
+    }
+
+    /// Takes the first, if it is wanted.
+    pub fn pop_if(&mut self, wanted: impl FnOnce(&mut Packet) -> bool) -> Option<(Packet, Device)> {
+        let wanted = self.0.front_mut().is_some_and(wanted);
+        wanted.then(|| self.pop()).flatten()
     }
 
     /// Takes the first.

@@ -176,3 +176,55 @@ fn probes_of_a_closed_window_do_not_make_the_proxys_bytes_old() {
     }
     assert_eq!(world.ends[0].input.len(), 26 + 1975);
 }
+
+/// The proxy's socket has promised the server more room than the client has. What is on its way waits in the proxy: all of it
+/// arrives without anybody sending anything twice.
+#[test]
+fn what_the_client_has_no_room_for_waits() {
+    let mut setting = plain();
+    setting.sides[1].buffer = [60_000, 60_000];
+    let mut world = setting.world();
+    for op in [Write(1, 1), Deliver(1, 1), Deliver(3, 1), Write(1, 20_000)] {
+        world.happen(&op);
+    }
+    let sent = world.links[1].len();
+    assert!(sent > 2, "{sent} segments");
+    world.arm(NEVER_IDLE, [0, 2]);
+    for _ in 0..100 {
+        for op in [Deliver(1, 5), Deliver(2, 5), Read(0, 700), Deliver(0, 5)] {
+            world.happen(&op);
+        }
+    }
+    assert_eq!((world.ends[0].input.len(), world.ends[1].repeats), (20_001, 0));
+    world.check_streams();
+    for side in 0..2 {
+        world.ends[side].close(world.now);
+    }
+    world.settle();
+}
+
+/// The same, and meanwhile the server acknowledges a byte of the client's, at the edge of the closed window: what has waited
+/// must not be too old after that.
+#[test]
+fn what_has_waited_is_not_too_old() {
+    let mut setting = plain();
+    setting.stamps = Some(false);
+    setting.sides[1].buffer = [60_000, 60_000];
+    let mut world = setting.world();
+    for op in [Write(1, 500), Deliver(1, 1), Deliver(3, 1), Write(1, 8_000)] {
+        world.happen(&op);
+    }
+    world.arm(NEVER_IDLE, [0, 0]);
+    for op in [Deliver(1, 20), Deliver(2, 20), Tick(100), Write(0, 1)] {
+        world.happen(&op);
+    }
+    for op in [Deliver(0, 20), Deliver(3, 20), Deliver(1, 20), Deliver(2, 20)] {
+        world.happen(&op);
+    }
+    for _ in 0..100 {
+        for op in [Deliver(1, 5), Deliver(2, 5), Read(0, 700), Deliver(0, 5)] {
+            world.happen(&op);
+        }
+    }
+    assert_eq!((world.ends[0].input.len(), world.ends[1].repeats), (8_500, 0));
+}

@@ -127,7 +127,7 @@ pub(crate) struct Side {
     first: [u32; 2],
     clock: [u32; 2],
     pub(crate) mss: [i64; 2],
-    buffer: [i64; 2],
+    pub(crate) buffer: [i64; 2],
     pub(crate) wscale: [u8; 2],
     sack: bool,
     delays: bool,

@@ -65,6 +65,8 @@ pub(crate) struct Tcp {
     /// Repairing what was lost before this place.
     recover: i64,
     duplicates: u32,
+    /// How often it has sent something again.
+    pub(crate) repeats: u32,
     progress: u32,
     /// All that came, in order; and whether that is all.
     pub(crate) input: Vec<u8>,
@@ -112,6 +114,7 @@ impl Tcp {
             sacked: BTreeSet::new(),
             recover: 0,
             duplicates: 0,
+            repeats: 0,
             progress: 0,
             input: vec![],
             peer_closed: false,
@@ -342,6 +345,7 @@ impl Tcp {
             .min(at + self.config.peer_mss.min(most));
         let len = (end - at).max(0);
         let fin = self.closed && self.sent == self.write_seq() && at + len == self.write_seq() - 1;
+        self.repeats += 1;
         self.send(at, len, ACK | if fin { FIN } else { 0 }, now);
     }
 

@@ -15,7 +15,7 @@ use splice::{
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         rcu,
-        skbuff::Packet,
+        skbuff::{Packet, WAITED},
         socket::TcpSocket,
         time, workqueue,
     },
@@ -58,6 +58,17 @@ struct Flow {
     packets: u64,
     /// Of the last one in the order of sending: its serial, acknowledgement and stamp as they left.
     last: Option<(u64, i64, Option<u32>)>,
+}
+
+/// In which form a packet leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it came.
+    Whole,
+    /// Without its bytes, which wait.
+    Bare,
+    /// After it has waited.
+    Waited,
 }
 
 impl Flow {
@@ -206,6 +217,7 @@ impl World {
             let before = self.splice.as_ref().map(|splice| splice.phase());
             let seg = read(&frame.bytes);
             let far_drains = self.flows[1 - link].drains();
+            let waited = self.ns.counted(Stat::Waited);
             let state = self.state(Hook::PreRouting);
             let packet = self.mark(link, frame);
             match self.ns.filter(packet, state, &read_lock()) {
@@ -226,7 +238,8 @@ impl World {
                     let leg = self.leg(link).config.first_in;
                     let old = place(seg.seq, leg, self.flows[link].origin);
                     let old = old < self.flows[link].origin && seg.len() > 0 && far_drains;
-                    let may = old || seg.has(RST) || self.splice().is_to_return();
+                    let waits = self.ns.counted(Stat::Waited) > waited;
+                    let may = old || waits || seg.has(RST) || self.splice().is_to_return();
                     assert!(
                         carried > 0 || may || before == Some(Phase::Cut),
                         "lost in the proxy"
@@ -306,7 +319,9 @@ impl World {
                 .expect("a port of ours");
             self.links[2 + to].push_back(Frame { bytes, serial: 0 });
             let side = 1 - to;
-            let Some((from, frame)) = id.and_then(|id| self.marked.remove(&id)) else {
+            let waited = id.is_some_and(|id| id & WAITED != 0);
+            let mark = id.map(|id| id & !WAITED);
+            let Some((from, frame)) = mark.and_then(|mark| self.marked.remove(&mark)) else {
                 if out.has(RST) {
                     continue;
                 }
@@ -332,7 +347,17 @@ impl World {
             let seg = read(&frame.bytes);
             self.rst |= seg.has(RST);
             let drains = self.flows[side].drains();
-            self.judge(side, &seg, &whole, frame.serial, drains);
+            // What it acknowledges goes at once, and it waits.
+            let bare = !waited && seg.len() > 0 && whole.len() == 0;
+            if let Some(mark) = mark.filter(|_| bare) {
+                self.marked.insert(mark, (from, frame.clone()));
+            }
+            let form = match (waited, bare) {
+                (true, _) => Form::Waited,
+                (_, true) => Form::Bare,
+                _ => Form::Whole,
+            };
+            self.judge(side, &seg, &whole, form, frame.serial, drains);
             self.note(side, &seg, &whole);
             carried += 1;
         }
@@ -361,7 +386,20 @@ impl World {
     }
 
     /// Judges what `out`, which `seg` of the end of `side` became, tells the other end.
-    fn judge(&mut self, side: usize, seg: &Seen, out: &Seen, serial: u64, draining: bool) {
+    fn judge(
+        &mut self,
+        side: usize,
+        seg: &Seen,
+        out: &Seen,
+        form: Form,
+        serial: u64,
+        draining: bool,
+    ) {
+        let waited = form == Form::Waited;
+        assert!(
+            form == Form::Whole || self.ns.counted(Stat::Waited) > 0 || self.splice().is_to_return(),
+            "what waits is counted"
+        );
         let (from, to) = (&self.flows[side], &self.flows[1 - side]);
         let (end, far) = (&self.ends[side], &self.ends[1 - side]);
         let leg = self.sockets[side].borrow();
@@ -382,7 +420,7 @@ impl World {
         let at = place(seg.seq, leg_config.first_in, from.origin);
         let there = place(out.seq, far_leg.first_out, to.write_seq) - to.write_seq + from.origin;
         // An acknowledgement from beyond the far end's window is brought to where that ends.
-        let lowered = out.payload.is_empty() && !seg.has(FIN) && there < at;
+        let lowered = out.payload.is_empty() && !out.has(FIN) && there < at;
         let goes_on = out.payload.is_empty() && !out.has(FIN) && there < from.origin;
         if self.wishes.is_to_return() || self.splice().is_to_return() {
             assert!(seg.payload.starts_with(&out.payload), "bytes");
@@ -398,7 +436,12 @@ impl World {
             );
         } else {
             assert!(there == at || lowered, "place in the stream: {there} {at}");
-            assert_eq!((out.flags, &out.payload), (seg.flags, &seg.payload));
+            let whole = (seg.flags, &seg.payload[..]);
+            let expected = match form {
+                Form::Bare => (seg.flags & !FIN, &[][..]),
+                _ => whole,
+            };
+            assert_eq!((out.flags, &out.payload[..]), expected);
         }
 
         // What was overtaken is late news, as everywhere.
@@ -408,11 +451,15 @@ impl World {
         if seg.has(ACK) {
             // What the end says that it has got, in the stream of the other end.
             let shift = to.origin - from.write_seq;
-            let ack = place(seg.ack, leg_config.first_out, from.write_seq) + shift;
+            let own_ack = place(seg.ack, leg_config.first_out, from.write_seq) + shift;
             let floored = draining || to.told != to.origin;
+            let floor = |ack| if floored { to.told.max(ack) } else { ack };
             told = place(out.ack, far_leg.first_in, to.told);
-            let floor = if floored { to.told } else { ack };
-            assert_eq!(told, ack.max(floor), "acknowledgement");
+            // What has waited says what was said since.
+            let newest = own_ack.max(from.ack + shift);
+            let renewed = waited && told == floor(newest) && newest > own_ack;
+            let ack = if renewed { newest } else { own_ack };
+            assert_eq!(told, floor(ack), "acknowledgement");
             assert!(told <= far.sent, "{told} acknowledged, {} sent", far.sent);
             let back = last.is_some_and(|(_, ack, _)| told < ack);
             assert!(!back, "acknowledgement went back");
@@ -435,8 +482,10 @@ impl World {
             // But where there is room for a segment, it is not told that there is none.
             let some = out.window == 1 && most - ack >= 536 && most - ack < unit;
             let up = told + room > most.max(told);
-            assert!(!up || some, "right edge went up");
-            if out.window != 65535 && !(floored && ack < told && edge < told + unit) {
+            assert!(!up || some || renewed, "right edge went up");
+            let ever = end.promised + shift + unit + in_unit;
+            assert!(!renewed || room == 0 || told + room <= ever, "room that never was");
+            if !renewed && out.window != 65535 && !(floored && ack < told && edge < told + unit) {
                 assert!(told + room > least, "room was lost");
             }
 
@@ -444,7 +493,8 @@ impl World {
             for (l, r) in &seg.sack {
                 let l = place(*l, leg_config.first_out, from.write_seq) + shift;
                 let r = place(*r, leg_config.first_out, from.write_seq) + shift;
-                if far.config.sack && end.config.sack && (!floored || r > to.told) {
+                let takes = far.config.sack && end.config.sack && !renewed;
+                if takes && (!floored || r > to.told) {
                     expected.push((if floored { l.max(to.told) } else { l }, r));
                 }
             }
@@ -472,7 +522,8 @@ impl World {
             let (_, arrived) = seg.stamps.expect("timestamps");
             let late = (arrived.wrapping_sub(from.lead) as i32) >= 0;
             let own = late && !draining && leg.stamps.contains(&arrived);
-            let real = far.stamps.contains(&ecr) || !out.has(ACK) || !in_order || own;
+            let late_news = !in_order && !waited;
+            let real = far.stamps.contains(&ecr) || !out.has(ACK) || late_news || own;
             assert!(real, "echo of {ecr}, never sent");
         } else {
             assert_eq!(seg.stamps, None, "timestamps");
