@@ -195,7 +195,10 @@ fn what_the_client_has_no_room_for_waits() {
             world.happen(&op);
         }
     }
-    assert_eq!((world.ends[0].input.len(), world.ends[1].repeats), (20_001, 0));
+    assert_eq!(
+        (world.ends[0].input.len(), world.ends[1].repeats),
+        (20_001, 0)
+    );
     world.check_streams();
     for side in 0..2 {
         world.ends[side].close(world.now);
@@ -218,7 +221,12 @@ fn what_has_waited_is_not_too_old() {
     for op in [Deliver(1, 20), Deliver(2, 20), Tick(100), Write(0, 1)] {
         world.happen(&op);
     }
-    for op in [Deliver(0, 20), Deliver(3, 20), Deliver(1, 20), Deliver(2, 20)] {
+    for op in [
+        Deliver(0, 20),
+        Deliver(3, 20),
+        Deliver(1, 20),
+        Deliver(2, 20),
+    ] {
         world.happen(&op);
     }
     for _ in 0..100 {
@@ -226,5 +234,8 @@ fn what_has_waited_is_not_too_old() {
             world.happen(&op);
         }
     }
-    assert_eq!((world.ends[0].input.len(), world.ends[1].repeats), (8_500, 0));
+    assert_eq!(
+        (world.ends[0].input.len(), world.ends[1].repeats),
+        (8_500, 0)
+    );
 }

@@ -397,7 +397,9 @@ impl World {
     ) {
         let waited = form == Form::Waited;
         assert!(
-            form == Form::Whole || self.ns.counted(Stat::Waited) > 0 || self.splice().is_to_return(),
+            form == Form::Whole
+                || self.ns.counted(Stat::Waited) > 0
+                || self.splice().is_to_return(),
             "what waits is counted"
         );
         let (from, to) = (&self.flows[side], &self.flows[1 - side]);
@@ -484,7 +486,10 @@ impl World {
             let up = told + room > most.max(told);
             assert!(!up || some || renewed, "right edge went up");
             let ever = end.promised + shift + unit + in_unit;
-            assert!(!renewed || room == 0 || told + room <= ever, "room that never was");
+            assert!(
+                !renewed || room == 0 || told + room <= ever,
+                "room that never was"
+            );
             if !renewed && out.window != 65535 && !(floored && ack < told && edge < told + unit) {
                 assert!(told + room > least, "room was lost");
             }
