@@ -120,6 +120,20 @@ holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
 BEGAN=$SECONDS
 tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show"; }
 
+# takes_over NAMESPACE DEVICE: says whose its addresses are now, as keepalived does, to whoever knows them of another host.
+takes_over() {
+	# What is said before the link is up, and the switch lets it through, nobody hears.
+	wait_for 20 forwards "$1" "$2"
+	in_ns "$1" sysctl -q "net.ipv4.conf.$2.arp_notify=1"
+	ip -n "$1" link set "$2" address "$(ip -n "$1" -j link show dev "$2" | jq -r '.[0].address')"
+}
+forwards() {
+	local switch=outer
+	[ "$2" != i0 ] || switch=inner
+	in_ns "$switch" ip -d -j link show dev "$1.$2" | jq -e '.[0].linkinfo.info_slave_data.state == "forwarding"'
+	ip -n "$1" -j link show dev "$2" | jq -e '.[0].operstate == "UP"'
+}
+
 balancer_up() {
 	local dev
 	[ -e /run/netns/lb ] || add_ns lb
@@ -129,12 +143,7 @@ balancer_up() {
 	address lb i0 10.0.2.100/32
 	service lb 10.0.1.100:80 rr 10.0.1
 	service lb 10.0.2.100:0 rr 10.0.2
-	# It may have come in place of another one: says whose the addresses are now.
-	for dev in l0 i0; do
-		in_ns lb sysctl -q "net.ipv4.conf.$dev.arp_notify=1"
-		ip -n lb link set $dev down
-		ip -n lb link set $dev up
-	done
+	for dev in l0 i0; do takes_over lb $dev; done
 	daemon 9 lb
 	DAEMON[9]=$STARTED_PID
 }
