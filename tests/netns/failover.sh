@@ -16,6 +16,8 @@ tell "SEED=$SEED: $N transfers of about $TAKES s, $BREAKS things that break"
 
 add_ns b1
 plug b1 e0 inner 10.0.2.21/24
+# A client reads for longer than a server remembers what it has sent and closed; it would answer the client's FIN with a RST.
+in_ns b1 sysctl -q net.ipv4.tcp_fin_timeout=600
 make_file large 8M
 serve b1
 farm
