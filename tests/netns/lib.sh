@@ -61,6 +61,8 @@ cleanup() {
 		for _ in {1..20}; do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
 		kill -9 "$pid" 2>/dev/null
 	done
+	# A program of which the first process was killed may have left others, which keep sockets.
+	for ns in "${SPACES[@]}"; do ip netns pids "$ns" 2>/dev/null | xargs -r kill -9 2>/dev/null; done
 	for ns in "${SPACES[@]}"; do ip netns delete "$ns" 2>/dev/null; done
 	rm -rf "$T"
 	exit "$rc"
