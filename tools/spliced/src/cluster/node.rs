@@ -28,6 +28,8 @@ const TELL_EVERY: Duration = Duration::from_millis(10);
 const COMPARE_EVERY: Duration = Duration::from_secs(30);
 /// A node that could not get a whole table takes packets nevertheless after so long.
 const SYNC_PATIENCE: Duration = Duration::from_secs(60);
+/// How long late packets of a splice that has ended are expected: the kernel's tombstone (2MSL).
+const LATE: Duration = Duration::from_secs(60);
 /// Parts of the table that are looked through at a time for splices that lack copies.
 const SCAN_STEP: usize = 64;
 /// Callers that wait for splices which are not whole yet.
@@ -335,6 +337,10 @@ struct Link {
     /// Parts that the peer's digest said it lacks something of, and where sending them stands.
     to_send: VecDeque<usize>,
     after: Option<Key>,
+    /// The peer's process is new: its first digest is answered with what ended of late as well.
+    fresh: bool,
+    /// What of that is still to be sent.
+    buried: VecDeque<Key>,
     /// A digest was answered, all but for the last word.
     owes_synced: bool,
     /// The peer said that I have all.
@@ -785,7 +791,8 @@ impl Node {
             return;
         };
         // A process that was started anew has nothing of what the old one had.
-        if std::mem::replace(&mut peer.incarnation, incarnation) != incarnation {
+        let fresh = std::mem::replace(&mut peer.incarnation, incarnation) != incarnation;
+        if fresh {
             peer.synced = false;
         }
         peer.refusal = None;
@@ -793,6 +800,8 @@ impl Node {
             generation,
             to_send: VecDeque::new(),
             after: None,
+            fresh,
+            buried: VecDeque::new(),
             owes_synced: false,
             synced: false,
             next_batch: 0,
@@ -936,7 +945,8 @@ impl Node {
     }
 
     /// Tells the kernel what changed. When no proxy takes packets, those that could do so before
-    /// long have to.
+    /// long have to; when none is heard, the last that did goes on: if this node hears badly nothing is
+    /// lost by that, and if it is gone no other would be better.
     fn announce(&mut self) {
         let mut all: BTreeMap<NodeId, (Roles, NodeState)> = self
             .peers
@@ -947,9 +957,14 @@ impl Node {
         let some_up = all
             .values()
             .any(|(roles, state)| roles.proxy && *state == NodeState::Up);
+        let some_heard = all
+            .values()
+            .any(|(roles, state)| roles.proxy && *state != NodeState::Down);
         for (id, (roles, state)) in all {
+            let takes = self.announced.get(&id) == Some(&NodeState::Up);
             let state = match state {
                 NodeState::Joining if roles.proxy && !some_up => NodeState::Up,
+                NodeState::Down if roles.proxy && !some_heard && takes => NodeState::Up,
                 state => state,
             };
             if self.announced.get(&id) != Some(&state) {
@@ -998,6 +1013,10 @@ impl Node {
                         };
                         link.after = None;
                         link.owes_synced = true;
+                        if std::mem::take(&mut link.fresh) && shares == Shares::Everything {
+                            let since = now.saturating_sub(LATE);
+                            link.buried = self.table.ended_since(since).collect();
+                        }
                         self.bulk(from, now);
                     }
                 }
@@ -1306,6 +1325,17 @@ impl Node {
                 }
                 link.to_send.pop_front();
                 link.after = None;
+            }
+            // Late packets of what has ended come its way, too: it is given that, and told of the end.
+            while link.to_send.is_empty() && rows.len() < MAX_LIST {
+                let Some(key) = link.buried.pop_front() else {
+                    break;
+                };
+                if let Some((row, reason)) = self.table.epitaph(&key) {
+                    rows.push(row.clone());
+                    let outbox = self.outboxes.entry(to).or_default();
+                    outbox.ended.push((key, reason));
+                }
             }
             if rows.is_empty() {
                 if std::mem::take(&mut link.owes_synced) {

@@ -34,10 +34,12 @@ struct Bucket<T> {
     hash: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Tombstone {
     reason: Reason,
     since: Duration,
+    /// What was known of it, if it was live here and no younger one has its four numbers.
+    row: Option<Box<Row>>,
 }
 
 /// What became of a row that was merged.
@@ -211,7 +213,10 @@ impl<T: Default> Table<T> {
 
     /// Takes in an end: whether it was news, and what was kept with the row if it was live.
     pub fn end(&mut self, key: &Key, reason: Reason, now: Duration) -> (bool, Option<T>) {
-        let held = self.forget(key);
+        let (row, held) = match self.take(key) {
+            Some(Entry { row, held }) => (Some(Box::new(row)), Some(held)),
+            None => (None, None),
+        };
         if let Some(tombstone) = self.ended.get_mut(key) {
             // Whoever heard of two reasons keeps the same one.
             tombstone.reason = tombstone.reason.min(reason);
@@ -223,19 +228,38 @@ impl<T: Default> Table<T> {
             };
             self.ended.remove(&oldest);
         }
-        self.ended.insert(*key, Tombstone { reason, since: now });
+        let row = row.filter(|_| reason != Reason::SUPERSEDED);
+        let since = now;
+        let tombstone = Tombstone { reason, since, row };
+        self.ended.insert(*key, tombstone);
         self.order.push_back(*key);
         (true, held)
     }
 
+    /// Which ended at or after `since`, oldest first.
+    pub fn ended_since(&self, since: Duration) -> impl Iterator<Item = Key> {
+        let late = move |key: &&Key| self.ended.get(key).is_some_and(|t| t.since >= since);
+        self.order.iter().filter(late).copied()
+    }
+
+    /// What was known of a row that has ended, and how it did.
+    pub fn epitaph(&self, key: &Key) -> Option<(&Row, Reason)> {
+        let tombstone = self.ended.get(key)?;
+        Some((tombstone.row.as_deref()?, tombstone.reason))
+    }
+
     /// Removes a live row, as if it had never been known.
     pub fn forget(&mut self, key: &Key) -> Option<T> {
+        self.take(key).map(|entry| entry.held)
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Entry<T>> {
         let bucket = self.buckets.get_mut(bucket_of(key))?;
         let entry = bucket.rows.remove(key)?;
         self.mix(key, entry.row.ends[3], hash_of(&entry.row));
         self.live -= 1;
         self.tuples.remove(&(key.client, key.service));
-        Some(entry.held)
+        Some(entry)
     }
 
     /// Forgets tombstones that were made before `before`.
@@ -382,6 +406,34 @@ mod tests {
         assert_eq!((table.tombstones(), table.order.len()), (2, 2));
         assert_eq!(table.ended(&row(8).key()), Some(Reason(1)));
         assert_eq!(table.ended(&row(6).key()), None, "the oldest went first");
+    }
+
+    #[test]
+    fn what_ended_is_told_of_for_a_while() {
+        let mut table = table();
+        for n in [1, 2, 3] {
+            table.merge(row(n), NOW);
+            table.end(&row(n).key(), Reason(1), NOW * u32::from(n));
+        }
+        let late: Vec<_> = table.ended_since(NOW * 2).collect();
+        assert_eq!(late, [row(2).key(), row(3).key()]);
+        assert_eq!(table.epitaph(&late[0]), Some((&row(2), Reason(1))));
+        // Of one that was never known nothing can be told; nor of one that was never known to have ended.
+        table.end(&row(4).key(), Reason(1), NOW);
+        assert_eq!(table.epitaph(&row(4).key()), None);
+        assert_eq!(table.epitaph(&row(5).key()), None);
+    }
+
+    #[test]
+    fn a_younger_one_leaves_nothing_to_tell_of_the_older() {
+        let mut table = table();
+        let (mut old, mut young) = (row(1), row(1));
+        young.edits[0].seq_origin ^= 1;
+        (old.born, young.born) = (1, 2);
+        table.merge(old.clone(), NOW);
+        assert!(matches!(table.merge(young, NOW), Merged::New(Some(_))));
+        assert_eq!(table.ended(&old.key()), Some(Reason::SUPERSEDED));
+        assert_eq!(table.epitaph(&old.key()), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use spliced::cluster::kernel::{Heard, NodeState};
+use spliced::cluster::kernel::{Heard, NodeState, Seen, Standing};
 use spliced::cluster::message::Message;
 use spliced::cluster::node::{
     Done, Event, Node, Op, Outcome, Output, Replicas, Roles, Terms, WhenShort,
@@ -669,6 +669,51 @@ fn a_host_that_returns_gets_the_whole_table_before_it_counts() {
     assert_eq!(world.table(3), world.table(1));
 }
 
+/// Keys of splices that a kernel has ended, and still has late packets of.
+fn over(world: &mut World, of: u32) -> BTreeSet<Key> {
+    let all = world.kernel(of).list().into_iter();
+    let key = |seen: Seen| match seen.state {
+        Standing::Over(key, _) => Some(key),
+        _ => None,
+    };
+    all.filter_map(key).collect()
+}
+
+#[test]
+fn a_host_that_returns_knows_what_ended_of_late() {
+    let mut world = World::three();
+    let keys: Vec<Key> = (0..300).map(|which| world.make(1, which)).collect();
+    world.run(ms(1000));
+    world.kill(n(3));
+    world.kernel(3).reboot();
+    world.run(ms(1000));
+    for key in &keys[..200] {
+        let id = world.id_on(1, key);
+        world.kernel(1).end(id, FIN);
+    }
+    world.run(ms(1000));
+    world.start(n(3));
+    for _ in 0..1000 {
+        world.step();
+        if world.state(1, 3) == NodeState::Up {
+            break;
+        }
+    }
+    assert_eq!(world.state(1, 3), NodeState::Up);
+    assert_eq!(over(&mut world, 3), keys[..200].iter().copied().collect());
+    assert_eq!(world.kernel(3).live.len(), 100);
+    assert_eq!(world.table(3), world.table(1));
+    // Nobody sends anything late after so long.
+    world.run(Duration::from_secs(60));
+    world.kill(n(3));
+    world.kernel(3).reboot();
+    world.run(ms(1000));
+    world.start(n(3));
+    world.run(ms(5000));
+    assert!(over(&mut world, 3).is_empty());
+    assert_eq!(world.table(3), world.table(1));
+}
+
 #[test]
 fn changes_during_a_snapshot_are_in_it() {
     let mut world = World::three();
@@ -793,6 +838,23 @@ fn two_halves_never_leave_a_balancer_without_a_proxy() {
         (world.state(3, 1), world.state(3, 2)),
         (NodeState::Up, NodeState::Up)
     );
+}
+
+#[test]
+fn a_balancer_that_hears_nobody_sends_to_the_last_that_it_heard() {
+    let mut world = World::new(&[PROXY, PROXY, BALANCER], Replicas::All, WhenShort::Warn);
+    world.run(ms(2000));
+    world.cut.insert((n(1), n(3)));
+    world.run(ms(1000));
+    let both = |world: &World| (world.state(3, 1), world.state(3, 2));
+    assert_eq!(both(&world), (NodeState::Down, NodeState::Up));
+    world.cut.insert((n(2), n(3)));
+    world.run(ms(5000));
+    assert_eq!(both(&world), (NodeState::Down, NodeState::Up));
+    // The other one is better than that.
+    world.cut.remove(&(n(1), n(3)));
+    world.run(ms(3000));
+    assert_eq!(both(&world), (NodeState::Up, NodeState::Down));
 }
 
 #[test]
