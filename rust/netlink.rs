@@ -6,7 +6,9 @@
 use crate::{
     flow::{self, Direction, Progress, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN, FLOORED},
     net::{
+        forward,
         namespace::Namespace,
+        netfilter::in_packet_context,
         netlink::{DumpOut, Family, Group, Op, Put, Registration, Request},
         socket::TcpSocket,
     },
@@ -16,7 +18,7 @@ use crate::{
         SplicePut, SpliceState, StatsPut,
     },
     pernet::Ns,
-    service::{Change, Key, Output, Refusal as Unchanged, Scheduler, Service},
+    service::{Change, Key, Node, Output, Refusal as Unchanged, Scheduler, Service},
     splice::{self, NoReturn, Phase, Reason, Refusal, Row, Splice, Wishes},
     stats::Stat,
     xlate::{
@@ -218,6 +220,9 @@ impl Handler for Handlers {
             .services
             .set_node(&key, id, &change)
             .map_err(|why| refuse_change(req, &why))?;
+        if let Some(node) = service.nodes.get(at) {
+            meet_node(req.net(), &key, node);
+        }
         announce_node(req.net(), gen::CMD_NODE_SET_NTF, &service, at);
         req.reply(|put| put_node(put, &service, at))
     }
@@ -775,6 +780,15 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
     put.drop_not_owned(ns.counted(Stat::DropNotOwned))?;
     put.drop_loop(ns.counted(Stat::DropLoop))?;
     put.waited(ns.counted(Stat::Waited))
+}
+
+/// A node is known by its frames: its link-layer address is learned before they come.
+fn meet_node(net: &Namespace, service: &Key, node: &Node) {
+    if !node.local && node.output == Output::Direct {
+        in_packet_context(|guard| {
+            forward::meet(net, service.family(), &node.via, &node.record.link, guard);
+        });
+    }
 }
 
 /// Tells who listens that a splice was made. May sleep.

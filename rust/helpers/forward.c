@@ -13,13 +13,13 @@
 #include <net/ip_tunnels.h>
 #include <net/ndisc.h>
 
-/* The route to a host of ours: a reference, or NULL if it cannot be reached or is this host. */
+/* The route of a packet, if there is one, to a host of ours: a reference, or NULL if it cannot be reached or is this host. */
 static struct rtable *tcp_splice_route_via4(struct net *net, const struct sk_buff *skb,
 					    struct flowi4 *fl4)
 {
 	struct rtable *rt;
 
-	fl4->flowi4_mark = skb->mark;
+	fl4->flowi4_mark = skb ? skb->mark : 0;
 	rt = ip_route_output_key(net, fl4);
 	if (IS_ERR(rt))
 		return NULL;
@@ -35,7 +35,7 @@ static struct rt6_info *tcp_splice_route_via6(struct net *net, const struct sk_b
 {
 	struct dst_entry *dst;
 
-	fl6->flowi6_mark = skb->mark;
+	fl6->flowi6_mark = skb ? skb->mark : 0;
 	dst = ip6_route_output(net, NULL, fl6);
 	if (dst->error || dst->dev->flags & IFF_LOOPBACK ||
 	    dst_rt6_info(dst)->rt6i_flags & (RTF_LOCAL | RTF_ANYCAST | RTF_REJECT)) {
@@ -309,6 +309,25 @@ int tcp_splice_came_from(struct net *net, const struct sk_buff *skb, u8 family, 
 	if (!IS_ERR(n))
 		neigh_event_send(n, NULL);
 	return -1;
+}
+
+void tcp_splice_meet(struct net *net, u8 family, const u8 *via, u64 *known)
+{
+	struct dst_entry *dst = tcp_splice_route_on_link(net, NULL, family, via, 0);
+	struct neighbour *n;
+	u64 address = 0;
+
+	if (!dst)
+		return;
+	n = tcp_splice_neighbour(dst->dev, family, via, true);
+	if (!IS_ERR(n)) {
+		address = tcp_splice_neighbour_address(n, dst->dev);
+		if (!address)
+			neigh_event_send(n, NULL);
+	}
+	if (address)
+		WRITE_ONCE(*known, address);
+	dst_release(dst);
 }
 
 static int tcp_splice_decapsulate4(struct sk_buff *skb)

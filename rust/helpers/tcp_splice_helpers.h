@@ -40,6 +40,8 @@ int tcp_splice_send_tunnel(struct net *net, struct sk_buff *skb, u8 family, cons
  */
 int tcp_splice_came_from(struct net *net, const struct sk_buff *skb, u8 family, const u8 *via,
 			 u64 *known);
+/* Has the link-layer address of a neighbour asked for, or notes it in *known. Inside an RCU read section, bottom halves off. */
+void tcp_splice_meet(struct net *net, u8 family, const u8 *via, u64 *known);
 /* Takes off the outer header, and makes of the rest what receiving it would have. 0, or the packet is of no use. */
 int tcp_splice_decapsulate(struct sk_buff *skb, u8 family, unsigned int header_len);
 #define TCP_SPLICE_SOCKET_NONE		0

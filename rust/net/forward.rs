@@ -53,6 +53,21 @@ impl LinkAddress {
     }
 }
 
+/// Learns the link-layer address of a neighbour, if it is one, or has it asked for, so that it is known when the first
+/// packet comes from there. In packet context.
+pub fn meet(
+    net: &Namespace,
+    family: Family,
+    via: &[u8; 16],
+    known: &LinkAddress,
+    _guard: &rcu::Guard,
+) {
+    let mut last = known.0.load(Relaxed);
+    // SAFETY: The address has room for either family; `last` is a place for a number; in an RCU read section.
+    unsafe { bindings::tcp_splice_meet(net.as_raw(), family as u8, via.as_ptr(), &mut last) };
+    known.0.store(last, Relaxed);
+}
+
 impl Default for LinkAddress {
     fn default() -> Self {
         Self::new()
