@@ -30,7 +30,10 @@ round() {
 	# Only a name is deleted while somebody sits in it.
 	for p in "${STARTED[@]}"; do kill -9 "$p" 2>/dev/null || true; wait "$p" 2>/dev/null || true; done
 	STARTED=()
-	for p in proxy client b1 b2 switch; do ip netns delete $p; done
+	for p in proxy client b1 b2 switch; do
+		ip netns pids $p | xargs -r kill -9
+		ip netns delete $p
+	done
 	SPACES=()
 }
 make_file large 64M
