@@ -379,7 +379,17 @@ fn carry(
             edit = echo(flow, reverse, terms, headers, &seg);
         }
         if let Some(since) = waited {
-            if renew(flow, terms, since, &mut edit, headers, &seg, field).is_err() {
+            if renew(
+                (flow, reverse),
+                terms,
+                since,
+                &mut edit,
+                headers,
+                &seg,
+                field,
+            )
+            .is_err()
+            {
                 ns.count(Stat::DropMalformed);
                 return Verdict::Stolen;
             }
@@ -618,7 +628,8 @@ fn carry_waiting(ns: &Ns, splice: &Splice, direction: Direction) {
     // Whoever has something wait marks that, and looks at the window after that; here it is the other way round. One of the
     // two sees what the other did.
     smp_mb(Full);
-    if !flow.has(WAITING) {
+    // What the local socket still repeats is stamped with its clock as it is then. What comes after that could be too old.
+    if !flow.has(WAITING) || reverse.has(DRAINING) {
         return;
     }
     let fits = |segment: &mut Packet| {
@@ -639,7 +650,7 @@ fn carry_waiting(ns: &Ns, splice: &Splice, direction: Direction) {
 /// newer ones would make old what is still to come.
 #[cold]
 fn renew(
-    flow: &flow::Entry,
+    (flow, reverse): (&flow::Entry, &flow::Entry),
     terms: &flow::Terms,
     since: Since,
     edit: &mut Edit,
@@ -656,6 +667,11 @@ fn renew(
         let newest = Seq(flow.tsval_last());
         if newest.0 != since.tsval && newest.after(Seq(tsval)) {
             edit.tsval_delta = edit.tsval_delta.wrapping_add(newest.distance(Seq(tsval)));
+        }
+        // The receiver may remember a newer one, of the local socket.
+        let last = reverse.echo_last();
+        if Seq(last).after(Seq(tsval.wrapping_add(edit.tsval_delta))) {
+            edit.tsval_delta = last.wrapping_sub(tsval);
         }
     }
     let acked = flow.ack_last();

@@ -94,7 +94,8 @@ void tcp_splice_leg_read(struct sock *sk, struct tcp_splice_leg *leg)
 	leg->snd_wnd = tp->snd_wnd;
 	leg->ts_recent = tp->rx_opt.ts_recent;
 	leg->tsval = tcp_clock_ts(tp->tcp_usec_ts) + tp->tsoffset;
-	leg->tsecr = tp->rx_opt.rcv_tsecr;
+	/* It is kept without the offset that the connection's own stamps have. */
+	leg->tsecr = tp->rx_opt.rcv_tsecr ? tp->rx_opt.rcv_tsecr + tp->tsoffset : 0;
 	leg->peer_mss = tp->rx_opt.mss_clamp;
 	/* Once timestamps are agreed on, advmss is without their 12 bytes; what we said in our SYN was with them. */
 	leg->our_mss = tp->advmss + (tp->rx_opt.tstamp_ok ? TCPOLEN_TSTAMP_ALIGNED : 0);

@@ -534,7 +534,9 @@ impl World {
             assert_eq!(seg.stamps, None, "timestamps");
         }
         if in_order {
-            let val = out.stamps.map(|(val, _)| val).filter(|_| !goes_on);
+            let val = out.stamps.map(|(val, _)| val);
+            // What has waited may have the stamp that its receiver remembers of the far leg.
+            let val = val.filter(|_| !goes_on && !waited);
             let val = val.or(last.and_then(|(_, _, val)| val));
             drop(leg);
             self.flows[side].last = Some((serial, told, val));
