@@ -177,6 +177,15 @@ fn probes_of_a_closed_window_do_not_make_the_proxys_bytes_old() {
     assert_eq!(world.ends[0].input.len(), 26 + 1975);
 }
 
+/// No time passes, and the client reads what the server has sent as it comes.
+fn client_reads(world: &mut World) {
+    for _ in 0..100 {
+        for op in [Deliver(1, 5), Deliver(2, 5), Read(0, 700), Deliver(0, 5)] {
+            world.happen(&op);
+        }
+    }
+}
+
 /// The proxy's socket has promised the server more room than the client has. What is on its way waits in the proxy: all of it
 /// arrives without anybody sending anything twice.
 #[test]
@@ -190,11 +199,7 @@ fn what_the_client_has_no_room_for_waits() {
     let sent = world.links[1].len();
     assert!(sent > 2, "{sent} segments");
     world.arm(NEVER_IDLE, [0, 2]);
-    for _ in 0..100 {
-        for op in [Deliver(1, 5), Deliver(2, 5), Read(0, 700), Deliver(0, 5)] {
-            world.happen(&op);
-        }
-    }
+    client_reads(&mut world);
     assert_eq!(
         (world.ends[0].input.len(), world.ends[1].repeats),
         (20_001, 0)
@@ -229,13 +234,36 @@ fn what_has_waited_is_not_too_old() {
     ] {
         world.happen(&op);
     }
-    for _ in 0..100 {
-        for op in [Deliver(1, 5), Deliver(2, 5), Read(0, 700), Deliver(0, 5)] {
-            world.happen(&op);
-        }
-    }
+    client_reads(&mut world);
     assert_eq!(
         (world.ends[0].input.len(), world.ends[1].repeats),
         (8_500, 0)
+    );
+}
+
+/// The same, and meanwhile the proxy's socket repeats its own bytes, by its own clock, which is by then ahead of the stamps of
+/// what waits: that must not be too old after it.
+#[test]
+fn what_has_waited_is_not_older_than_the_proxys_own() {
+    let mut setting = plain();
+    setting.stamps = Some(false);
+    setting.sides[1].buffer = [60_000, 60_000];
+    let mut world = setting.world();
+    for op in [Write(1, 500), Deliver(1, 1), Deliver(3, 1), Write(1, 8_000)] {
+        world.happen(&op);
+    }
+    world.arm(NEVER_IDLE, [0, 0]);
+    for op in [Drop(2, 0), Deliver(1, 20), Deliver(2, 20), Tick(1000)] {
+        world.happen(&op);
+    }
+    // Of what was repeated only the socket's last is not lost.
+    world.links[1].clear();
+    let last = world.links[2].len().saturating_sub(1);
+    world.links[2].drain(..last);
+    let repeats = world.ends[1].repeats;
+    client_reads(&mut world);
+    assert_eq!(
+        (world.ends[0].input.len(), world.ends[1].repeats),
+        (8_500, repeats)
     );
 }
