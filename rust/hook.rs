@@ -582,14 +582,9 @@ fn within_window(
     if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
         return Err(drop_packet(ns, packet, Stat::DropMalformed));
     }
-    let headers_len = seg.headers_len();
-    let each = packet.segment_len(headers_len);
+    let each = packet.segment_len(seg.headers_len());
     if seg.payload_len as usize > each {
-        let whole = u16::try_from(each)
-            .ok()
-            .and_then(|mss| packet.segment(seg.ip.family, mss, seg.ip.header_len, headers_len))
-            .and_then(|headers| recut(headers, seg, seg.payload_len as usize, seg.seq, seg.flags));
-        if whole.is_none() {
+        if in_segments_of(&mut packet, seg, each).is_none() {
             return Err(drop_packet(ns, packet, Stat::DropNoMemory));
         }
         let split = packet.split(|segment| carry_held(ns, splice, segment));
@@ -608,6 +603,7 @@ fn within_window(
     // The window may have opened on another CPU before that.
     carry_waiting(ns, splice, direction);
     let reach = flow::reach(reverse, reverse_terms);
+    // Nothing of it, wherever it begins.
     let at = if seg.seq.after(reach) { reach } else { seg.seq };
     up_to(ns, flow, terms, at, packet, seg)
 }
@@ -703,15 +699,20 @@ fn segment(ns: &Ns, mss: u16, mut packet: Packet, seg: &Segment) -> Result<Packe
     if !packet.checksum_ok(seg.ip.family, seg.ip.header_len) {
         return Err(drop_packet(ns, packet, Stat::DropMalformed));
     }
-    let cut = u16::try_from(room)
-        .ok()
-        .and_then(|room| packet.segment(seg.ip.family, room, seg.ip.header_len, headers_len))
-        .and_then(|headers| recut(headers, seg, seg.payload_len as usize, seg.seq, seg.flags));
-    if cut.is_none() {
+    if in_segments_of(&mut packet, seg, room).is_none() {
         return Err(drop_packet(ns, packet, Stat::DropNoMemory));
     }
     ns.count(Stat::Resegmented);
     Ok(packet)
+}
+
+/// Has a packet, whose checksum is right, leave in segments of at most `room` bytes of payload, and be summed then. The packet is
+/// of no use if this is `None`.
+#[cold]
+fn in_segments_of(packet: &mut Packet, seg: &Segment, room: usize) -> Option<()> {
+    let mss = u16::try_from(room).ok()?;
+    let headers = packet.segment(seg.ip.family, mss, seg.ip.header_len, seg.headers_len())?;
+    recut(headers, seg, seg.payload_len as usize, seg.seq, seg.flags)
 }
 
 /// The edit for a packet while one end may still echo the timestamps of a local socket.
