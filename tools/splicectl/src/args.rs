@@ -111,6 +111,9 @@ pub(crate) enum Verb {
     },
 }
 
+/// Where spliced answers if its configuration says nothing else.
+const CONTROL: &str = "/run/spliced/control";
+
 /// What a new splice is made from.
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("source").required(true).args(["client_fd", "from"]))]
@@ -157,6 +160,20 @@ pub(crate) struct New {
     /// Cut at once after the idle timeout, without probing the ends.
     #[arg(long)]
     pub(crate) cut_when_idle: bool,
+
+    /// Wait until the cluster of this host's spliced has it on so many other proxies, at least; a
+    /// minute at most.
+    ///
+    /// Nothing is made if the cluster has not so many, or if fewer are alive and cluster.when_short
+    /// is "refuse". If it is "warn", fewer do, with a warning. Without this option it is replicated
+    /// as the configuration says, and not waited for.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["limit_to_server", "limit_to_client", "return_on_fin"])]
+    pub(crate) replicas: Option<u32>,
+
+    /// Where spliced answers; cluster.control of its configuration.
+    #[arg(long, value_name = "PATH", default_value = CONTROL, requires = "replicas")]
+    pub(crate) control: PathBuf,
 }
 
 /// What to ask spliced about its cluster.
@@ -170,7 +187,7 @@ pub(crate) struct Cluster {
         long,
         global = true,
         value_name = "PATH",
-        default_value = "/run/spliced/control"
+        default_value = CONTROL
     )]
     pub(crate) control: PathBuf,
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `splicectl cluster`
+//! `splicectl cluster`, and what else is asked of spliced.
 
 use crate::args::{Cluster, ClusterVerb};
 use crate::fail::Fail;
 use crate::output::Output;
 use crate::table::{Cell, Style, Table, left, right};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 /// How long spliced may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for a splice that is replicated: more than spliced waits itself.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(70);
 
 /// One node; `Documentation/cluster.md` explains the fields.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -35,9 +38,27 @@ struct Node {
 /// What spliced answers.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Answer {
-    Nodes(Vec<Node>),
+enum Answer<T> {
     Refusal { error: String },
+    Said(T),
+}
+
+/// That a splice may be made that has to be replicated.
+#[derive(Debug, Deserialize)]
+struct Allowed {
+    allowed: bool,
+}
+
+/// What became of a splice that has to be replicated.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub(crate) enum Replication {
+    /// So many other proxies hold it.
+    Committed { have: u32 },
+    /// Fewer do than should.
+    Degraded { have: u32, want: u32 },
+    /// It ended before.
+    Ended,
 }
 
 pub(crate) fn run(out: &Output, cluster: &Cluster) -> Result<(), Fail> {
@@ -47,31 +68,57 @@ pub(crate) fn run(out: &Output, cluster: &Cluster) -> Result<(), Fail> {
         ClusterVerb::Undrain => ("undrain", "undrain"),
     };
     let what = format!("cluster {verb}: {}", cluster.control.display());
-    let text = ask(&cluster.control, word).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Fail::other(what.clone())(
-            "no spliced with a [cluster] answers there; start it, or name another with --control",
-        ),
-        _ => Fail::other(what.clone())(error),
-    })?;
-    if text.is_empty() {
-        return Err(Fail::other(what)(
-            "spliced does not answer this user; run as root",
-        ));
-    }
-    let nodes = match serde_json::from_str(&text).map_err(Fail::other(what.clone()))? {
-        Answer::Nodes(nodes) => nodes,
-        Answer::Refusal { error } => return Err(Fail::other(what)(error)),
-    };
+    let nodes: Vec<Node> = ask(&cluster.control, word, PATIENCE, &what)?;
     if out.json() {
         return out.value(&nodes);
     }
     out.text(&table(&nodes).render(out.color()))
 }
 
-fn ask(control: &Path, word: &str) -> io::Result<String> {
+/// Asks whether a splice may be made that so many other proxies have to hold.
+pub(crate) fn may_replicate(control: &Path, replicas: u32) -> Result<(), Fail> {
+    let what = format!("new: {}", control.display());
+    let words = format!("may-replicate {replicas}");
+    match ask(control, &words, PATIENCE, &what)? {
+        Allowed { allowed: true } => Ok(()),
+        Allowed { allowed: false } => Err(Fail::other(what)("refused")),
+    }
+}
+
+/// Waits until so many other proxies hold the splice.
+pub(crate) fn replicate(control: &Path, id: u64, replicas: u32) -> Result<Replication, Fail> {
+    let what = format!("new: splice {id} was made");
+    let words = format!("replicate {id} {replicas}");
+    ask(control, &words, COMMIT_PATIENCE, &what)
+}
+
+fn ask<T: DeserializeOwned>(
+    control: &Path,
+    words: &str,
+    patience: Duration,
+    what: &str,
+) -> Result<T, Fail> {
+    let text = exchange(control, words, patience).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Fail::other(what)(
+            "no spliced with a [cluster] answers there; start it, or name another with --control",
+        ),
+        _ => Fail::other(what)(error),
+    })?;
+    if text.is_empty() {
+        return Err(Fail::other(what)(
+            "spliced does not answer this user; run as root",
+        ));
+    }
+    match serde_json::from_str(&text).map_err(Fail::other(what))? {
+        Answer::Said(answer) => Ok(answer),
+        Answer::Refusal { error } => Err(Fail::other(what)(error)),
+    }
+}
+
+fn exchange(control: &Path, words: &str, patience: Duration) -> io::Result<String> {
     let mut stream = UnixStream::connect(control)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(word.as_bytes())?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(words.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
@@ -133,6 +180,7 @@ fn table(nodes: &[Node]) -> Table {
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread;
 
     const ANSWER: &str = r#"[{"id":1,"this":true,"roles":["proxy"],"state":"up","since":65000,"load":250,"rows":12345,"linked":false,"lag":0},{"id":2,"this":false,"roles":["proxy","backend"],"state":"joining","since":900,"load":1010,"heard":42,"rows":7,"linked":true,"lag":1500},{"id":9,"this":false,"roles":["balancer"],"state":"down","since":200000000,"load":0,"rows":0,"linked":false,"lag":0}]"#;
@@ -161,22 +209,51 @@ mod tests {
         );
     }
 
-    #[test]
-    fn asks_on_a_socket() {
-        let folder = std::env::temp_dir().join(format!("splicectl-ask-{}", std::process::id()));
+    /// What `ask` makes of this answer, and what it said.
+    fn answered<T: DeserializeOwned>(answer: &'static str) -> (Result<T, Fail>, String) {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            std::env::temp_dir().join(format!("splicectl-ask-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         let path = folder.join("control");
         let listener = UnixListener::bind(&path).expect("it can be bound");
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("somebody asks");
-            let mut word = String::new();
-            stream.read_to_string(&mut word).expect("a word");
-            stream.write_all(ANSWER.as_bytes()).expect("an answer");
-            word
+            let mut words = String::new();
+            stream.read_to_string(&mut words).expect("some words");
+            stream.write_all(answer.as_bytes()).expect("an answer");
+            words
         });
-        assert_eq!(ask(&path, "nodes").ok().as_deref(), Some(ANSWER));
-        assert_eq!(server.join().ok().as_deref(), Some("nodes"));
-        assert!(ask(&folder.join("none"), "nodes").is_err());
+        let result = ask(&path, "some words", PATIENCE, "it");
+        let words = server.join().expect("the server ends");
         std::fs::remove_dir_all(&folder).expect("it can be removed");
+        (result, words)
+    }
+
+    #[test]
+    fn asks_on_a_socket() {
+        let (nodes, words) = answered::<Vec<Node>>(ANSWER);
+        assert_eq!(nodes.expect("an answer").len(), 3);
+        assert_eq!(words, "some words");
+        let said = |answer| answered::<Replication>(answer).0.expect("an answer");
+        let degraded = r#"{"state":"degraded","have":1,"want":2}"#;
+        assert_eq!(said(degraded), Replication::Degraded { have: 1, want: 2 });
+        assert_eq!(said(r#"{"state":"ended"}"#), Replication::Ended);
+        let committed = r#"{"state":"committed","have":2}"#;
+        assert_eq!(said(committed), Replication::Committed { have: 2 });
+    }
+
+    #[test]
+    fn says_why_there_is_no_answer() {
+        let refusal = |answer| match answered::<Replication>(answer).0 {
+            Err(Fail::Other { what, message }) if what == "it" => message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refusal(r#"{"error":"too few"}"#), "too few");
+        assert!(refusal("").contains("run as root"));
+        assert!(!refusal("[]").is_empty());
+        let nobody = ask::<Replication>(Path::new("/nonexistent"), "nodes", PATIENCE, "it");
+        assert!(format!("{nobody:?}").contains("no spliced with a [cluster] answers there"));
     }
 }

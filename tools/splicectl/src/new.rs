@@ -3,7 +3,8 @@
 //! `splicectl new`
 
 use crate::args::New;
-use crate::fail::Fail;
+use crate::cluster::{self, Replication};
+use crate::fail::{Fail, tell};
 use crate::output::Output;
 use crate::{restore, show};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -58,10 +59,30 @@ pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
     }
     new.flags = Some(flags).filter(|flags| flags.0 != 0);
     new.idle_timeout = args.idle_timeout.or(new.idle_timeout);
-    let splice = Client::open()
-        .and_then(|mut client| client.splice_new(&new))
-        .map_err(Fail::kernel("new"))?;
-    show::print(out, &splice)
+    if let Some(replicas) = args.replicas {
+        cluster::may_replicate(&args.control, replicas)?;
+    }
+    let mut client = Client::open().map_err(Fail::kernel("new"))?;
+    let mut splice = client.splice_new(&new).map_err(Fail::kernel("new"))?;
+    drop(copies);
+    let replicated = match (args.replicas, splice.id) {
+        (Some(replicas), Some(id)) => {
+            let replicated = cluster::replicate(&args.control, id, replicas);
+            // As it stands by now; it may have ended, and been forgotten.
+            splice = client.splice_get(id).unwrap_or(splice);
+            replicated.map(Some)
+        }
+        _ => Ok(None),
+    };
+    show::print(out, &splice)?;
+    match replicated? {
+        Some(Replication::Degraded { have, want }) => tell(&format!(
+            "new: {have} of {want} replicas hold it; it gets the others when proxies return"
+        )),
+        Some(Replication::Ended) => tell("new: it ended before it was replicated"),
+        Some(Replication::Committed { .. }) | None => {}
+    }
+    Ok(())
 }
 
 /// A copy of a descriptor of another process.

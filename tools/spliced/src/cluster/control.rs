@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Answers `splicectl` on a socket of this host: one word, one line of JSON.
+//! Answers `splicectl` on a socket of this host: one request of a few words, one line of JSON.
 //!
 //! Only root, and the user that this process runs as, are answered.
 
@@ -15,15 +15,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use super::kernel::NodeState;
-use super::node::Standings;
+use super::node::{Outcome, Standings};
 use super::run::Handle;
 
 /// Where it is if the configuration does not say.
 pub const DEFAULT: &str = "/run/spliced/control";
 /// From the connection to the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of a word.
-const MAX_WORD: u64 = 64;
+/// For a splice to drain and to be installed on peers.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of a request.
+const MAX_REQUEST: u64 = 64;
 
 /// One node, as `splicectl cluster nodes -j` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,7 +110,7 @@ pub async fn serve(listener: UnixListener, handle: Handle) {
             Ok((stream, _)) => {
                 let handle = handle.clone();
                 tokio::spawn(async move {
-                    let _ = timeout(PATIENCE, answer(stream, handle)).await;
+                    let _ = answer(stream, handle).await;
                 });
             }
             Err(_) => sleep(Duration::from_millis(100)).await,
@@ -116,30 +118,114 @@ pub async fn serve(listener: UnixListener, handle: Handle) {
     }
 }
 
-async fn answer(mut stream: UnixStream, handle: Handle) -> io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
-    if uid != 0 && uid != rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    let mut word = String::new();
-    (&mut stream)
-        .take(MAX_WORD)
-        .read_to_string(&mut word)
-        .await?;
-    match word.trim() {
-        "drain" => handle.drain(true).await,
-        "undrain" => handle.drain(false).await,
-        "nodes" => {}
-        _ => {
-            stream
-                .write_all(b"{\"error\":\"unknown word; use nodes, drain or undrain\"}\n")
-                .await?;
-            return Ok(());
+/// What `replicate` is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Replication {
+    /// As many peers hold it as are wanted.
+    Committed {
+        /// How many.
+        have: usize,
+    },
+    /// Fewer do, and it goes on.
+    Degraded {
+        /// How many.
+        have: usize,
+        /// How many should.
+        want: usize,
+    },
+    /// It ended before.
+    Ended,
+}
+
+/// What is answered.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Nodes(Vec<NodeLine>),
+    Replication(Replication),
+    Allowed { allowed: bool },
+    Refusal { error: String },
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Answer {
+        match outcome {
+            Outcome::Committed(have) => Answer::Replication(Replication::Committed { have }),
+            Outcome::Degraded { have, want } => {
+                Answer::Replication(Replication::Degraded { have, want })
+            }
+            Outcome::Ended => Answer::Replication(Replication::Ended),
+            Outcome::Refused(error) => Answer::Refusal { error },
         }
     }
+}
+
+/// Of somebody else, nothing: he is not answered.
+async fn request(stream: &mut UnixStream) -> io::Result<Option<String>> {
+    let uid = stream.peer_cred()?.uid();
+    if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    stream.take(MAX_REQUEST).read_to_string(&mut text).await?;
+    Ok(Some(text))
+}
+
+async fn nodes(handle: &Handle) -> Answer {
     let all = handle.standings().await;
-    let lines: Vec<NodeLine> = all.into_iter().enumerate().map(NodeLine::from).collect();
-    let text = serde_json::to_string(&lines).map_err(io::Error::other)?;
-    stream.write_all(text.as_bytes()).await?;
-    stream.write_all(b"\n").await
+    Answer::Nodes(all.into_iter().enumerate().map(NodeLine::from).collect())
+}
+
+async fn carry_out(text: &str, handle: &Handle) -> Answer {
+    let words: Vec<_> = text.split_ascii_whitespace().collect();
+    match words[..] {
+        ["nodes"] => nodes(handle).await,
+        ["drain"] => {
+            handle.drain(true).await;
+            nodes(handle).await
+        }
+        ["undrain"] => {
+            handle.drain(false).await;
+            nodes(handle).await
+        }
+        ["may-replicate", demand] => match demand.parse() {
+            Ok(demand) => match handle.short_of_peers(demand).await {
+                None => Answer::Allowed { allowed: true },
+                Some(error) => Answer::Refusal { error },
+            },
+            Err(_) => Answer::Refusal {
+                error: "may-replicate takes the number of replicas".into(),
+            },
+        },
+        ["replicate", id, demand] => match (id.parse(), demand.parse()) {
+            (Ok(id), Ok(demand)) => {
+                match timeout(COMMIT_PATIENCE, handle.replicate(id, demand)).await {
+                    Ok(outcome) => outcome.into(),
+                    Err(_) => Answer::Refusal {
+                        error: format!(
+                            "not replicated within {} s: it still drains, or peers do not answer; \
+                             it is replicated as soon as it can be",
+                            COMMIT_PATIENCE.as_secs()
+                        ),
+                    },
+                }
+            }
+            _ => Answer::Refusal {
+                error: "replicate takes the identity of a splice and the number of replicas".into(),
+            },
+        },
+        _ => Answer::Refusal {
+            error: "unknown request; use nodes, drain, undrain, may-replicate or replicate".into(),
+        },
+    }
+}
+
+async fn answer(mut stream: UnixStream, handle: Handle) -> io::Result<()> {
+    let Some(text) = timeout(PATIENCE, request(&mut stream)).await?? else {
+        return Ok(());
+    };
+    let mut line = serde_json::to_string(&carry_out(&text, &handle).await)?;
+    line.push('\n');
+    timeout(PATIENCE, stream.write_all(line.as_bytes())).await?
 }

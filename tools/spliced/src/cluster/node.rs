@@ -320,8 +320,19 @@ struct Held {
     told_at: Option<Duration>,
     waiters: Vec<Waiter>,
     tickets: Vec<u64>,
+    /// So many peers have to hold it, if that is more than of others.
+    demand: usize,
     /// Which list of the kernel's was asked for last when it became known.
     epoch: u64,
+}
+
+/// Who asked for a splice to be replicated that is not known yet.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Which list of the kernel's had been asked for last.
+    epoch: u64,
+    tickets: Vec<u64>,
+    demand: usize,
 }
 
 /// A batch that came and is not acknowledged yet.
@@ -414,7 +425,7 @@ pub struct Node {
     by_id: HashMap<u64, Key>,
     /// Who waits for a splice that is not whole yet, by the kernel's name for it; and which list of
     /// the kernel's was asked for last when somebody asked first.
-    tickets: HashMap<u64, (u64, Vec<u64>)>,
+    tickets: HashMap<u64, Asked>,
     waiting_tickets: usize,
     out: Vec<Output>,
     outboxes: BTreeMap<NodeId, Outbox>,
@@ -600,12 +611,19 @@ impl Node {
         self.judge(now);
     }
 
-    /// Why a splice must not be made now, if so: too few peers are alive to hold it.
-    pub fn short_of_peers(&self) -> Option<String> {
+    /// Why a splice must not be made now that `demand` peers have to hold, or as many as of others, if so: too few
+    /// are alive, or there can never be so many.
+    pub fn short_of_peers(&self, demand: usize) -> Option<String> {
+        let peers = self.holders().count();
+        if demand > peers {
+            return Some(format!(
+                "{demand} replicas are asked for, and the cluster has {peers} other proxies; ask for fewer"
+            ));
+        }
         if self.terms.when_short == WhenShort::Warn {
             return None;
         }
-        let (have, want) = (self.candidates().len(), self.wanted());
+        let (have, want) = (self.candidates().len(), self.wanted().max(demand));
         (have < want).then(|| {
             format!("{have} of {want} replicas are alive, and cluster.when_short is \"refuse\"")
         })
@@ -1422,7 +1440,9 @@ impl Node {
             }
             Merged::Known { .. } => {}
         }
-        let (_, tickets) = self.tickets.remove(&id).unwrap_or_default();
+        let Asked {
+            tickets, demand, ..
+        } = self.tickets.remove(&id).unwrap_or_default();
         self.waiting_tickets = self.waiting_tickets.saturating_sub(tickets.len());
         let epoch = self.epoch;
         let Some(held) = self.table.held(&key) else {
@@ -1433,6 +1453,7 @@ impl Node {
         }
         held.epoch = epoch;
         held.tickets.extend(tickets);
+        held.demand = held.demand.max(demand);
         let waiters = std::mem::take(&mut held.waiters);
         let is_first = is_new && !self.listed;
         if is_new {
@@ -1547,8 +1568,8 @@ impl Node {
     /// All that the kernel has. What it does not have any more, and did not tell of, is forgotten
     /// and not ended: the module may have been loaded anew, and then peers bring it back.
     fn all_seen(&mut self, epoch: u64, there: &HashSet<u64>) {
-        let unknown = |(id, (asked, _)): (&u64, &(u64, _))| {
-            (*asked < epoch && !there.contains(id)).then_some(*id)
+        let unknown = |(id, asked): (&u64, &Asked)| {
+            (asked.epoch < epoch && !there.contains(id)).then_some(*id)
         };
         let unknown: Vec<u64> = self.tickets.iter().filter_map(unknown).collect();
         for id in unknown {
@@ -1708,12 +1729,14 @@ impl Node {
         }
     }
 
-    /// Asks that a splice of this kernel be replicated. The answer names `ticket`.
-    pub fn replicate(&mut self, id: u64, ticket: u64, now: Duration) {
+    /// Asks that a splice of this kernel be replicated: as others, but to `demand` peers at least. The answer names
+    /// `ticket`.
+    pub fn replicate(&mut self, id: u64, demand: usize, ticket: u64, now: Duration) {
         let known = self.by_id.get(&id).filter(|_| self.holds_table());
         if let Some(key) = known.copied() {
             if let Some(held) = self.table.held(&key) {
                 held.tickets.push(ticket);
+                held.demand = held.demand.max(demand);
                 if held.stage == Stage::Replica {
                     held.stage = Stage::Waiting;
                 }
@@ -1729,12 +1752,16 @@ impl Node {
         }
         // The kernel tells when it has drained; if that is not heard, the next list does.
         self.waiting_tickets += 1;
-        let asked = self.tickets.entry(id).or_insert((self.epoch, Vec::new()));
-        asked.1.push(ticket);
+        let asked = self.tickets.entry(id).or_insert_with(|| Asked {
+            epoch: self.epoch,
+            ..Asked::default()
+        });
+        asked.tickets.push(ticket);
+        asked.demand = asked.demand.max(demand);
     }
 
     fn answer_tickets(&mut self, id: u64, outcome: &Outcome) {
-        let (_, tickets) = self.tickets.remove(&id).unwrap_or_default();
+        let Asked { tickets, .. } = self.tickets.remove(&id).unwrap_or_default();
         self.waiting_tickets = self.waiting_tickets.saturating_sub(tickets.len());
         for ticket in tickets {
             self.out.push(Output::Answer(ticket, outcome.clone()));
@@ -1761,7 +1788,7 @@ impl Node {
             .iter()
             .filter(|id| self.alive(id))
             .count();
-        let want = self.wanted();
+        let want = self.wanted().max(entry.held.demand);
         let was = entry.held.stage;
         if have >= want {
             let Some(held) = self.table.held(key) else {
@@ -1878,7 +1905,7 @@ impl Node {
                 let best = best.max_by_key(|id| key.weight(*id));
                 let mine = row.owner == self.terms.me
                     || (!self.alive(&row.owner) && best == Some(self.terms.me));
-                if mine && have.len() < want {
+                if mine && have.len() < want.max(entry.held.demand) {
                     self.settle(&key, now);
                 }
             }

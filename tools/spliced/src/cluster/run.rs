@@ -152,7 +152,8 @@ enum FromLink {
 }
 
 enum Request {
-    Replicate(u64, oneshot::Sender<Outcome>),
+    Replicate(u64, usize, oneshot::Sender<Outcome>),
+    Short(usize, oneshot::Sender<Option<String>>),
     Standings(oneshot::Sender<Vec<Standings>>),
     Drain(bool, oneshot::Sender<()>),
 }
@@ -181,20 +182,31 @@ fn stopped() -> Outcome {
 }
 
 impl Handle {
-    /// Waits until the splice of this identity is committed, or cannot be. Others do not wait for it.
-    pub async fn replicate(&self, id: u64) -> Outcome {
+    /// Waits until the splice of this identity is committed, or cannot be: as many peers hold it as the configuration
+    /// wants, and `demand` at least. Others do not wait for it.
+    pub async fn replicate(&self, id: u64, demand: usize) -> Outcome {
         let (answer, answered) = oneshot::channel();
-        match self.requests.send(Request::Replicate(id, answer)).await {
+        let request = Request::Replicate(id, demand, answer);
+        match self.requests.send(request).await {
             Ok(()) => answered.await.unwrap_or_else(|_| stopped()),
             Err(_) => stopped(),
         }
     }
 
-    /// Asks the same from outside of any event loop, and does not wait: `told` is called in another
+    /// Why no splice must be made now that `demand` peers have to hold, if so.
+    pub async fn short_of_peers(&self, demand: usize) -> Option<String> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.requests.send(Request::Short(demand, answer)).await;
+        answered
+            .await
+            .unwrap_or_else(|_| Some("the cluster has stopped".into()))
+    }
+
+    /// Asks for as many replicas as the configuration wants, from outside of any event loop, and does not wait: `told` is called in another
     /// thread, at once if too many have asked.
     pub fn ask(&self, id: u64, told: impl FnOnce(Outcome) + Send + 'static) {
         let (answer, answered) = oneshot::channel();
-        let request = Request::Replicate(id, answer);
+        let request = Request::Replicate(id, 0, answer);
         if self.requests.try_send(request).is_err() {
             told(Outcome::Refused(
                 "too many splices wait to be replicated".into(),
@@ -968,10 +980,13 @@ impl Work {
     fn request(&mut self, request: Request) {
         let now = self.inner.now();
         match request {
-            Request::Replicate(id, answer) => {
+            Request::Replicate(id, demand, answer) => {
                 self.next_ticket += 1;
                 self.tickets.insert(self.next_ticket, answer);
-                self.node.replicate(id, self.next_ticket, now);
+                self.node.replicate(id, demand, self.next_ticket, now);
+            }
+            Request::Short(demand, answer) => {
+                let _ = answer.send(self.node.short_of_peers(demand));
             }
             Request::Standings(answer) => {
                 let _ = answer.send(self.node.standings(now));
@@ -1031,7 +1046,7 @@ impl Work {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = self.node.beat();
         let mut short = self.short.lock().unwrap_or_else(PoisonError::into_inner);
-        *short = self.node.short_of_peers();
+        *short = self.node.short_of_peers(0);
     }
 
     fn output(&mut self, output: Output) {

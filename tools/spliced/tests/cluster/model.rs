@@ -412,10 +412,19 @@ impl World {
     }
 
     fn replicate(&mut self, on: u32, id: u64, ticket: u64) {
+        self.replicate_to(on, id, 0, ticket);
+    }
+
+    fn replicate_to(&mut self, on: u32, id: u64, demand: usize, ticket: u64) {
         let now = self.now;
         let node = self.host(n(on)).node.as_mut().unwrap();
-        node.replicate(id, ticket, now);
+        node.replicate(id, demand, ticket, now);
         self.act(n(on));
+    }
+
+    fn short_of_peers(&self, on: u32, demand: usize) -> Option<String> {
+        let node = self.hosts[&n(on)].node.as_ref().unwrap();
+        node.short_of_peers(demand)
     }
 
     fn answer(&self, on: u32, ticket: u64) -> Option<&Outcome> {
@@ -506,6 +515,58 @@ fn two_of_three_by_weight_and_the_next_when_one_refuses() {
 }
 
 #[test]
+fn one_splice_on_more_peers_than_others() {
+    let mut world = World::new(&[PROXY; 5], Replicas::Count(1), WhenShort::Warn);
+    world.run(ms(2000));
+    let holders = |world: &World, which| {
+        let key = row(which).key();
+        let holds = |host: &&Host| host.kernel.id_of(&key).is_some();
+        // One of them is the owner.
+        world.hosts.values().filter(holds).count() - 1
+    };
+    // Asked for while it drains, after it was committed, and not at all.
+    let drains = world.kernel(1).make(row(1));
+    world.replicate_to(1, drains, 3, 1);
+    world.run(ms(100));
+    assert_eq!(world.answer(1, 1), None);
+    world.kernel(1).drained(drains);
+    let committed = world.kernel(1).make(row(2));
+    world.kernel(1).drained(committed);
+    world.make(1, 3);
+    world.run(ms(100));
+    assert_eq!(world.answer(1, 1), Some(&Outcome::Committed(3)));
+    assert_eq!([1, 2, 3].map(|which| holders(&world, which)), [3, 1, 1]);
+    world.replicate_to(1, committed, 2, 2);
+    world.run(ms(100));
+    assert_eq!(world.answer(1, 2), Some(&Outcome::Committed(2)));
+    assert_eq!([1, 2, 3].map(|which| holders(&world, which)), [3, 2, 1]);
+    // Fewer than others have is what others have.
+    world.replicate_to(1, committed, 1, 3);
+    assert_eq!(world.answer(1, 3), Some(&Outcome::Committed(2)));
+    // A lost holder is replaced, as long as there is another.
+    let key = row(1).key();
+    let lost = (2..=5).find(|id| world.hosts[&n(*id)].kernel.id_of(&key).is_some());
+    world.kill(n(lost.unwrap()));
+    world.kernel(lost.unwrap()).reboot();
+    world.run(ms(4000));
+    assert_eq!(holders(&world, 1), 3);
+    // There are four others, of which three live.
+    assert_eq!(world.short_of_peers(1, 4), None);
+    let why = world.short_of_peers(1, 5).unwrap();
+    assert!(
+        why.contains("5 replicas") && why.contains("4 other proxies"),
+        "{why}"
+    );
+    world.replicate_to(1, drains, 4, 4);
+    world.run(ms(300));
+    let degraded = Outcome::Degraded { have: 3, want: 4 };
+    assert_eq!(world.answer(1, 4), Some(&degraded));
+    world.start(n(lost.unwrap()));
+    world.run(ms(4000));
+    assert_eq!(holders(&world, 1), 4);
+}
+
+#[test]
 fn a_lost_holder_is_replaced() {
     let mut world = World::new(&[PROXY; 4], Replicas::Count(2), WhenShort::Warn);
     world.run(ms(2000));
@@ -533,12 +594,11 @@ fn with_too_few_peers_it_warns_or_refuses() {
     for when_short in [WhenShort::Warn, WhenShort::Refuse] {
         let mut world = World::new(&[PROXY; 3], Replicas::Count(2), when_short);
         world.run(ms(2000));
-        let node = |world: &World| world.hosts[&n(1)].node.as_ref().unwrap().short_of_peers();
-        assert_eq!(node(&world), None);
+        assert_eq!(world.short_of_peers(1, 0), None);
         world.kill(n(3));
         world.run(ms(400));
         let refuses = when_short == WhenShort::Refuse;
-        assert_eq!(node(&world).is_some(), refuses);
+        assert_eq!(world.short_of_peers(1, 0).is_some(), refuses);
         let id = world.kernel(1).make(row(1));
         world.kernel(1).drained(id);
         world.replicate(1, id, 1);
