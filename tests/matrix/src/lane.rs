@@ -128,6 +128,9 @@ impl Lane {
                     );
                     command(&ethtool)?;
                 }
+                if old.map_or(new.usec, |old| old.usec != new.usec) {
+                    self.spaces[*space].units(dev, side, new.usec)?;
+                }
                 if old.map(|old| old.netem()) != Some(new.netem()) {
                     let netem = format!(
                         "tc -n {name} qdisc replace dev {dev} root netem limit 20000{}",

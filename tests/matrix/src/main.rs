@@ -156,6 +156,9 @@ impl Sum {
         if outcome.refused {
             self.count("refused".into());
         }
+        if !outcome.refused && (0..2).all(|i| sample.links[i].usec && sample.legs[i].timestamps) {
+            self.count("with timestamps in microseconds".into());
+        }
         if outcome.timeouts > 0 {
             self.count("with time-outs".into());
         }
@@ -185,8 +188,8 @@ impl Sum {
     }
 }
 
-/// Time-outs on a path that loses nothing are an emulated machine's stalls, a receiver's lack of room, or the module's
-/// fault: then they come again, and not without a splice.
+/// Time-outs on a path that loses nothing are an emulated machine's stalls or the module's fault: then they come again, and
+/// not without a splice.
 const TRIES: u32 = 3;
 
 fn one(lane: &mut Lane, sample: &Sample, args: &Args, sum: &Mutex<Sum>) -> Result<Outcome, String> {

@@ -40,6 +40,8 @@ pub(crate) struct Link {
     pub(crate) rate_mbit: Option<u64>,
     pub(crate) mtu: u64,
     pub(crate) offloads: bool,
+    /// Timestamps tick in microseconds at both of its ends, if they are on.
+    pub(crate) usec: bool,
 }
 
 impl Link {
@@ -83,6 +85,7 @@ impl Link {
                 random.pick(&[1280, 1400, 4000, 9000, 65535])
             },
             offloads: random.chance(50),
+            usec: false,
         };
         if impaired {
             link.delay_ms = if random.chance(30) {
@@ -263,6 +266,12 @@ impl Sample {
         if random.chance(50) || no("mss") {
             links[1].mtu = links[0].mtu;
         }
+        let mut units = Random::new(seed, 4, number / GROUP);
+        match units.upto(99) {
+            0..75 => {}
+            75..96 => (links[0].usec, links[1].usec) = (true, true),
+            n => links[(n % 2) as usize].usec = true,
+        }
 
         let mut random = Random::new(seed, 2, number);
         let random = &mut random;
@@ -401,6 +410,7 @@ impl Sample {
             rate_mbit: None,
             mtu: 1500,
             offloads: true,
+            usec: false,
         };
         let mut leg = Options {
             timestamps: true,
@@ -466,6 +476,8 @@ impl Sample {
             Some("client is IPv4 and server IPv6, or reverse; copy instead")
         } else if client.timestamps != server.timestamps {
             Some("TCP timestamps on one connection only; set both alike or copy")
+        } else if client.timestamps && self.links[0].usec != self.links[1].usec {
+            Some("TCP timestamps tick in different units; copy instead")
         } else if client.ecn != server.ecn {
             Some("ECN on one connection only; set both alike or copy")
         } else {
@@ -479,17 +491,10 @@ impl Sample {
     }
 
     /// Whether a sender may have to send again what nothing on the path has lost, since a window was open that is larger
-    /// than its receiver's room: the proxy's, before arming, when that of the far end counts; or that of the far end,
-    /// after a return, when the proxy's counts again.
+    /// than its receiver's room: that of the far end before a return, when the proxy's counts again.
     pub(crate) fn may_overrun(&self) -> bool {
-        let small = |of: usize| {
-            self.legs
-                .iter()
-                .any(|leg| matches!(leg.receive[of], Buffer::Fixed(_)))
-        };
-        matches!(self.moment, Moment::Queued(..) | Moment::Stuck(_))
-            || small(0)
-            || (self.end.returns() && small(1))
+        let small = |leg: &Options| matches!(leg.receive[1], Buffer::Fixed(_));
+        self.end.returns() && self.legs.iter().any(small)
     }
 
     /// Whether a path may lose or reorder packets.
@@ -554,7 +559,7 @@ impl fmt::Display for Sample {
             let (link, leg) = (&self.links[side.index()], &self.legs[side.index()]);
             write!(
                 f,
-                "; {side:?}: {} bytes, head {}, mtu {}, offloads {}, netem{}, timestamps {}, sack {}, scaling {}, ecn {}, \
+                "; {side:?}: {} bytes, head {}, mtu {}, offloads {}, netem{}, timestamps {}{}, sack {}, scaling {}, ecn {}, \
                  receive {:?}, send {:?}, mss {:?}, nodelay {:?}{}",
                 self.sizes[side.index()],
                 self.head[side.index()],
@@ -565,6 +570,7 @@ impl fmt::Display for Sample {
                     s => s,
                 },
                 u8::from(leg.timestamps),
+                if link.usec { " us" } else { "" },
                 u8::from(leg.sack),
                 u8::from(leg.scaling),
                 u8::from(leg.ecn),

@@ -51,6 +51,22 @@ impl Space {
         self.set(key, if on { "1" } else { "0" })
     }
 
+    /// Whether the timestamps of connections by this device, on that side of the proxy, tick in microseconds.
+    pub(crate) fn units(&self, dev: &str, side: usize, usec: bool) -> Result<(), String> {
+        let (name, net) = (&self.name, side + 1);
+        let features = if usec { " features tcp_usec_ts" } else { "" };
+        // The routes that came with the addresses.
+        for (options, prefix, rest) in [
+            ("-4", format!("10.0.{net}.0/24"), "scope link"),
+            ("-6", format!("fd00:{net}::/64"), "metric 256"),
+        ] {
+            command(&format!(
+                "ip {options} -n {name} route change {prefix} dev {dev} proto kernel {rest}{features}"
+            ))?;
+        }
+        Ok(())
+    }
+
     /// Forgets the path MTUs that were learnt.
     pub(crate) fn flush_routes(&self) -> Result<(), String> {
         self.enter()?;
