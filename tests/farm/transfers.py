@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Downloads that last as long as they are wanted to: N at once, each read at a rate, until /run/hurry is there, then as
-fast as they come. A body is hashed, not kept.
+"""Downloads that last as long as they are wanted to: N of each site at once, each read at a rate, until /run/hurry is there,
+then as fast as they come. A body is hashed, not kept.
 
-    python3 transfers.py ADDRESS PORT PATH N RATE PATIENCE
+    python3 transfers.py ADDRESS PORT PATH N RATE PATIENCE SITE...
 
-/run/transfers has a line for each, anew five times a second: "NUMBER STATE BYTES STALL REST". STATE is running, complete
-or lost; BYTES are of the body; STALL is the longest time in ms for which bytes were wanted and none came; REST is the body's
-SHA-256, or why it was lost. A transfer that nothing comes of for PATIENCE seconds is lost."""
+/run/transfers has a line for each, anew five times a second: "NUMBER STATE BYTES STALL SITE PORT REST". STATE is running,
+complete or lost; BYTES are of the body; STALL is the longest time in ms for which bytes were wanted and none came; PORT is the
+client's; REST is the body's SHA-256, or why it was lost. A transfer that nothing comes of for PATIENCE seconds is lost."""
 
 import hashlib
 import os
@@ -20,8 +20,8 @@ HURRY = "/run/hurry"
 
 
 class Transfer:
-    def __init__(self, number, address, path):
-        self.number = number
+    def __init__(self, number, address, path, site):
+        self.number, self.site, self.port = number, site, 0
         self.state, self.rest = "running", "-"
         self.head, self.length, self.got = b"", None, 0
         self.sum = hashlib.sha256()
@@ -33,7 +33,8 @@ class Transfer:
         self.socket.settimeout(30)
         try:
             self.socket.connect(address)
-            self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {address[0]}\r\nConnection: close\r\n\r\n".encode())
+            self.port = self.socket.getsockname()[1]
+            self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {site}\r\nConnection: close\r\n\r\n".encode())
         except OSError as error:
             self.end("lost", f"connecting: {error}")
         self.socket.setblocking(False)
@@ -81,7 +82,7 @@ class Transfer:
             self.end("lost", f"at byte {self.got}: closed, of {self.length}")
 
     def __str__(self):
-        return f"{self.number} {self.state} {self.got} {self.stall * 1000:.0f} {self.rest}\n"
+        return f"{self.number} {self.state} {self.got} {self.stall * 1000:.0f} {self.site} {self.port} {self.rest}\n"
 
 
 def report(transfers):
@@ -93,7 +94,7 @@ def report(transfers):
 def main():
     address, path = (sys.argv[1], int(sys.argv[2])), sys.argv[3]
     count, rate, patience = map(int, sys.argv[4:7])
-    transfers = [Transfer(number, address, path) for number in range(count)]
+    transfers = [Transfer(number, address, path, site) for number, site in enumerate(sys.argv[7:] * count)]
     told = 0.0
     while True:
         running = [transfer for transfer in transfers if transfer.state == "running"]
