@@ -85,7 +85,8 @@ before=$(accepted b1)
 same "answers" "$(clients a.test 4 40)" "b1=160"
 made=$(($(accepted b1) - before))
 echo "$made connections to the backend"
-expect "connections that the backend saw, at most" $made -le 8
+# Four in use, and those that are on their way back from the kernel, which takes longer on a slow one.
+expect "connections that the backend saw, at most" $made -le $((4 * SLOW))
 expect "connections that the backend saw, at least" $made -ge 1
 lines_are() { [ "$(wc -l <"$T/access")" -ge "$1" ]; }
 wait_for 10 lines_are 160
