@@ -9,16 +9,16 @@
 
 N=${N:-24} DEATHS=${DEATHS:-3} SEED=${SEED:-$RANDOM}
 TAKES=${TAKES:-$((15 + DEATHS * 20))}
-SERVERS=(10.0.2.21 10.0.2.22)
-PROXY_LINES=("${PROXY_LINES[@]/\"10.0.2.21:80\"/\"10.0.2.21:80\", \"10.0.2.22:80\"}")
+SERVERS=("${INNER}21" "${INNER}22")
+PROXY_LINES=("${PROXY_LINES[@]/\"$L${INNER}21$R:80\"/\"$L${INNER}21$R:80\", \"$L${INNER}22$R:80\"}")
 
 for i in 1 2; do
 	add_ns "b$i"
-	plug "b$i" e0 inner "10.0.2.2$i/24"
+	plug "b$i" e0 inner "${INNER}2$i/$BITS"
 done
 CLIENTS+=(client2)
 add_ns client2
-plug client2 c0 outer 10.0.1.3/24
+plug client2 c0 outer "${OUTER}3/$BITS"
 make_file large 8M
 serve b1 b2
 farm
@@ -28,8 +28,8 @@ watch_resets
 TRANSLATED=(0 0 0 0)
 run=()
 for c in client client2; do
-	start "transfers.$c" "$c" python3 /payload/tests/netns/transfers.py 10.0.1.100 80 "$FILES/large" "$T/b1/put:$T/b2/put" \
-		$((N / 2)) "$SEED$c" "$TAKES" "$OUT/$c.json"
+	start "transfers.$c" "$c" python3 /payload/tests/netns/transfers.py "${OUTER}100" 80 "$FILES/large" "$T/b1/put:$T/b2/put" \
+		$((N / 2)) "$SEED$c" "$TAKES" 2000000 "$OUT/$c.json"
 	run+=("$STARTED_PID")
 done
 for c in client client2; do wait_for 120 grep -q '^running' "$T/transfers.$c.log"; done

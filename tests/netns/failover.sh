@@ -8,28 +8,34 @@
 # Limit: 900 s
 . "$(dirname "$0")/farm.sh"
 
-# Transfers; things that break; seconds that a transfer is made to take; the seed of the dice.
-N=${N:-200} BREAKS=${BREAKS:-10} SEED=${SEED:-$RANDOM}
+# Transfers; things that break; seconds that a transfer is made to take; bytes of the largest; the seed of the dice.
+N=${N:-200} BREAKS=${BREAKS:-10} SEED=${SEED:-$RANDOM} LARGEST=${LARGEST:-2000000}
 TAKES=${TAKES:-$((30 + BREAKS * 15))}
 RANDOM=$SEED
+ulimit -n 65536
 tell "SEED=$SEED: $N transfers of about $TAKES s, $BREAKS things that break"
 
 add_ns b1
-plug b1 e0 inner 10.0.2.21/24
+plug b1 e0 inner "${INNER}21/$BITS"
 # A client reads for longer than a server remembers what it has sent and closed; it would answer the client's FIN with a RST.
 in_ns b1 sysctl -q net.ipv4.tcp_fin_timeout=600
 make_file large 8M
 serve b1
 farm
 watch_resets
-start transfers client python3 /payload/tests/netns/transfers.py 10.0.1.100 80 "$FILES/large" "$T/b1/put" "$N" "$SEED" "$TAKES" "$OUT/sums.json"
+start transfers client python3 /payload/tests/netns/transfers.py "${OUTER}100" 80 "$FILES/large" "$T/b1/put" "$N" "$SEED" "$TAKES" \
+	"$LARGEST" "$OUT/sums.json"
 transfers=$STARTED_PID
 wait_for 240 grep -q '^running' "$T/transfers.log"
 for n in 1 2 3; do wait_for 120 holds_all $n; done
 tell "all run, and every proxy holds them"
 
 # What nodes tell each other comes to, or from, port 7946.
-hinder() { in_ns "$1" nft "add table inet hindrance; add chain inet hindrance in { type filter hook input priority 0; }; add rule inet hindrance in ip saddr $2 meta l4proto { tcp, udp } th dport 7946 $3; add rule inet hindrance in ip saddr $2 tcp sport 7946 $3"; }
+hinder() {
+	local from="ip${V/4/} saddr $2"
+	in_ns "$1" nft "add table inet hindrance; add chain inet hindrance in { type filter hook input priority 0; }; \
+		add rule inet hindrance in $from meta l4proto { tcp, udp } th dport 7946 $3; add rule inet hindrance in $from tcp sport 7946 $3"
+}
 unhinder() { in_ns "$1" nft delete table inet hindrance; }
 daemon_dies() {
 	kill -9 "${DAEMON[$1]}"
@@ -63,8 +69,8 @@ for ((k = 0; k < BREAKS; k++)); do
 		;;
 	3)
 		tell "proxies $n and 3 do not hear each other"
-		hinder p3 "10.0.2.1$n" drop
-		hinder "p$n" 10.0.2.13 drop
+		hinder p3 "${INNER}1$n" drop
+		hinder "p$n" "${INNER}13" drop
 		wait_for 60 is p3 $n down
 		sleep 3
 		unhinder p3

@@ -8,12 +8,22 @@
 #                     └── p3 ───┘   10.0.1.11-13, 10.0.2.11-13
 . "$(dirname "$0")/lib.sh"
 
+# V is 4 or 6, the family of all that is said; with 6, 10.0.1.2 is fd00:1::2, and so on. By these names: a net as the beginning of
+# its addresses, the address of the service, the one that proxies share; what is around an address that a port follows.
+V=${V:-4}
+if [ "$V" = 6 ]; then
+	OUTER=fd00:1:: INNER=fd00:2:: BITS=64 HOST_BITS=128 L=[ R=]
+else
+	OUTER=10.0.1. INNER=10.0.2. BITS=24 HOST_BITS=32 L='' R=''
+fi
+SERVICE=$L${OUTER}100$R SHARED=${INNER}100
+
 # A scenario's own: servers' addresses, which are spoken to from the shared one; what proxies are configured with; further
 # nodes of the cluster; the port of the servers that run beside proxies.
-SERVERS=(10.0.2.21)
+SERVERS=("${INNER}21")
 BESIDE=
-PROXY_LINES=('[http]' 'keep_alive = false' '[pool.web]' 'addresses = ["10.0.2.21:80"]' '[[listener]]' 'name = "web"'
-	'addresses = ["10.0.1.100:80"]' 'protocol = "http"' '[[listener.route]]' 'pool = "web"')
+PROXY_LINES=('[http]' 'keep_alive = false' '[pool.web]' "addresses = [\"$L${INNER}21$R:80\"]" '[[listener]]' 'name = "web"'
+	"addresses = [\"$SERVICE:80\"]" 'protocol = "http"' '[[listener.route]]' 'pool = "web"')
 NODE_LINES=()
 
 # plug NAMESPACE DEVICE SWITCH ADDRESS
@@ -26,12 +36,12 @@ plug() {
 		net.ipv4.conf.default.rp_filter=0
 }
 
-# service NAMESPACE ADDRESS:PORT SCHEDULER NETWORK [PORTS]: with its three nodes, of which this may be one.
+# service NAMESPACE ADDRESS:PORT SCHEDULER NET [PORTS]: with its three nodes, of which this may be one.
 service() {
 	local n args
 	in_ns "$1" splicectl service add "$2" --scheduler "$3"
 	for n in 1 2 3; do
-		args=(--via "$4.1$n" --state down)
+		args=(--via "${4}1$n" --state down)
 		[ "$1" != "p$n" ] || args+=(--local)
 		[ $# -lt 5 ] || args+=(--ports "${n}0000-${n}9999")
 		in_ns "$1" splicectl node set "$2" "$n" "${args[@]}"
@@ -56,13 +66,13 @@ daemon() {
 			heartbeat = "300ms"
 			[[cluster.node]]
 			id = 9
-			addresses = ["10.0.2.9:7946"]
+			addresses = ["$L${INNER}9$R:7946"]
 			roles = ["balancer"]
 		TOML
 		for n in 1 2 3; do
-			printf '[[cluster.node]]\nid = %s\naddresses = ["10.0.2.1%s:7946"]\n' "$n" "$n"
+			printf '[[cluster.node]]\nid = %s\naddresses = ["%s:7946"]\n' "$n" "$L${INNER}1$n$R"
 			if [ -n "$BESIDE" ]; then
-				printf 'roles = ["proxy", "backend"]\nserves = ["10.0.2.1%s:%s"]\n' "$n" "$BESIDE"
+				printf 'roles = ["proxy", "backend"]\nserves = ["%s:%s"]\n' "$L${INNER}1$n$R" "$BESIDE"
 			else
 				printf 'roles = ["proxy"]\n'
 			fi
@@ -77,13 +87,13 @@ DAEMON=()
 proxy_up() {
 	local n=$1 server
 	add_ns "p$n"
-	plug "p$n" o0 outer "10.0.1.1$n/24"
-	plug "p$n" i0 inner "10.0.2.1$n/24"
-	address "p$n" lo 10.0.1.100/32 10.0.2.100/32
+	plug "p$n" o0 outer "${OUTER}1$n/$BITS"
+	plug "p$n" i0 inner "${INNER}1$n/$BITS"
+	address "p$n" lo "${OUTER}100/$HOST_BITS" "$SHARED/$HOST_BITS"
 	in_ns "p$n" sysctl -q "net.ipv4.ip_local_port_range=${n}0000 ${n}9999"
-	for server in "${SERVERS[@]}"; do ip -n "p$n" route add "$server/32" dev i0 src 10.0.2.100; done
-	service "p$n" 10.0.1.100:80 hash 10.0.1
-	service "p$n" 10.0.2.100:0 ports 10.0.2 ports
+	for server in "${SERVERS[@]}"; do ip -n "p$n" route add "$server/$HOST_BITS" dev i0 src "$SHARED"; done
+	service "p$n" "$SERVICE:80" hash "$OUTER"
+	service "p$n" "$L$SHARED$R:0" ports "$INNER" ports
 	daemon "$n" "p$n" "${PROXY_LINES[@]}"
 	DAEMON[n]=$STARTED_PID
 }
@@ -112,7 +122,7 @@ CLIENTS=(client)
 # busy: how many transfers go on. holds_all N: whether proxy N has the splices of all of them.
 busy() {
 	local c
-	for c in "${CLIENTS[@]}"; do in_ns "$c" ss -Htn state established dst 10.0.1.100; done | wc -l
+	for c in "${CLIENTS[@]}"; do in_ns "$c" ss -Htn state established dst "$SERVICE"; done | wc -l
 }
 holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
 
@@ -124,7 +134,7 @@ tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show"; }
 takes_over() {
 	# What is said before the link is up, and the switch lets it through, nobody hears.
 	wait_for 20 forwards "$1" "$2"
-	in_ns "$1" sysctl -q "net.ipv4.conf.$2.arp_notify=1"
+	in_ns "$1" sysctl -q "net.ipv4.conf.$2.arp_notify=1" "net.ipv6.conf.$2.ndisc_notify=1"
 	ip -n "$1" link set "$2" address "$(ip -n "$1" -j link show dev "$2" | jq -r '.[0].address')"
 }
 forwards() {
@@ -137,12 +147,12 @@ forwards() {
 balancer_up() {
 	local dev
 	[ -e /run/netns/lb ] || add_ns lb
-	plug lb l0 outer 10.0.1.9/24
-	plug lb i0 inner 10.0.2.9/24
-	address lb l0 10.0.1.100/32
-	address lb i0 10.0.2.100/32
-	service lb 10.0.1.100:80 rr 10.0.1
-	service lb 10.0.2.100:0 rr 10.0.2
+	plug lb l0 outer "${OUTER}9/$BITS"
+	plug lb i0 inner "${INNER}9/$BITS"
+	address lb l0 "${OUTER}100/$HOST_BITS"
+	address lb i0 "$SHARED/$HOST_BITS"
+	service lb "$SERVICE:80" rr "$OUTER"
+	service lb "$L$SHARED$R:0" rr "$INNER"
 	for dev in l0 i0; do takes_over lb $dev; done
 	daemon 9 lb
 	DAEMON[9]=$STARTED_PID
@@ -169,7 +179,8 @@ farm() {
 
 # watch_resets: every RST that the client sees, in $OUT/rst.pcap.
 watch_resets() {
-	nsenter --net=/run/netns/client tcpdump -p -Z root -i c0 -U -w "$OUT/rst.pcap" 'tcp[tcpflags] & tcp-rst != 0' >"$T/rst.log" 2>&1 </dev/null &
+	nsenter --net=/run/netns/client tcpdump -p -Z root -i c0 -U -w "$OUT/rst.pcap" \
+		'tcp[tcpflags] & tcp-rst != 0 or (ip6[6] == 6 and ip6[53] & 4 != 0)' >"$T/rst.log" 2>&1 </dev/null &
 	STARTED+=("$!")
 	wait_for 20 grep -q 'listening on' "$T/rst.log"
 }
@@ -181,4 +192,4 @@ for ns in outer inner; do
 	ip -n "$ns" link add br0 type bridge
 	ip -n "$ns" link set br0 up
 done
-plug client c0 outer 10.0.1.2/24
+plug client c0 outer "${OUTER}2/$BITS"

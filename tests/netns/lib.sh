@@ -212,7 +212,7 @@ serve() {
 			daemon off;
 			pid $d/pid;
 			error_log $T/$b.error.log warn;
-			events { worker_connections 1024; }
+			events { worker_connections 16384; }
 			http {
 				access_log off;
 				default_type application/octet-stream;

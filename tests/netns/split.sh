@@ -12,17 +12,17 @@
 
 # Transfers from each backend, bytes a second of each.
 N=${N:-3} RATE=${RATE:-250k}
-SERVERS=(10.0.2.21 10.0.2.22)
-PROXY_LINES=('[http]' 'keep_alive = false' '[pool.one]' 'addresses = ["10.0.2.21:80"]' '[pool.two]' 'addresses = ["10.0.2.22:80"]'
-	'[[listener]]' 'name = "web"' 'addresses = ["10.0.1.100:80"]' 'protocol = "http"'
+SERVERS=("${INNER}21" "${INNER}22")
+PROXY_LINES=('[http]' 'keep_alive = false' "[pool.one]" "addresses = [\"$L${INNER}21$R:80\"]" '[pool.two]' "addresses = [\"$L${INNER}22$R:80\"]"
+	'[[listener]]' 'name = "web"' "addresses = [\"$SERVICE:80\"]" 'protocol = "http"'
 	'[[listener.route]]' 'pool = "one"' '[[listener.route]]' 'hosts = ["b.test"]' 'pool = "two"')
-NODE_LINES=('[[cluster.node]]' 'id = 5' 'addresses = ["10.0.2.21:7946"]' 'roles = ["backend"]' 'serves = ["10.0.2.21"]')
+NODE_LINES=('[[cluster.node]]' 'id = 5' "addresses = [\"$L${INNER}21$R:7946\"]" 'roles = ["backend"]' "serves = [\"${INNER}21\"]")
 
 for b in b1 b2; do
 	add_ns $b
-	plug $b e0 inner "10.0.2.2${b#b}/24"
+	plug $b e0 inner "${INNER}2${b#b}/$BITS"
 done
-plug b1 x0 outer 10.0.1.21/24
+plug b1 x0 outer "${OUTER}21/$BITS"
 # What the client does not take yet waits on the server.
 in_ns client sysctl -q net.ipv4.tcp_rmem="4096 65536 131072"
 make_file large 6M
@@ -36,7 +36,7 @@ for n in 1 2 3; do everybody $n up; done
 
 # of HOST: how a proxy or a backend has the splices with this server.
 of() { in_ns "$1" splicectl list -j | jq --arg ip "$2" '[.[] | select(.state != "tombstone" and ."to-client".saddr == $ip)]'; }
-halves() { of b1 10.0.2.21 | jq '[.[] | select(.flags // [] | index("split"))] | length'; }
+halves() { of b1 "${INNER}21" | jq '[.[] | select(.flags // [] | index("split"))] | length'; }
 has_halves() { [ "$(halves)" -ge "$1" ]; }
 # fetch_all NAME FILE HOST...: from each host N times, in the background. PIDS are theirs.
 fetch_all() {
@@ -46,7 +46,7 @@ fetch_all() {
 	for host in "$@"; do
 		for ((i = 0; i < N; i++)); do
 			start "$name.$host.$i" client curl -sS --fail --max-time 150 -o "$T/$name.$host.$i" -H "Host: $host" --limit-rate "$RATE" \
-				"http://10.0.1.100/$file"
+				"http://$SERVICE/$file"
 			PIDS+=("$STARTED_PID")
 		done
 	done
@@ -67,6 +67,7 @@ all_arrive() {
 }
 # tap NAME NAMESPACE DEVICE SNAPLEN: what carries data from the service's port.
 WITH_DATA='tcp src port 80 and (ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0'
+[ "$V" = 4 ] || WITH_DATA='ip6 and tcp src port 80 and (ip6[4:2] - ((ip6[52] & 0xf0) >> 2)) != 0'
 TAPS=()
 tap() {
 	nsenter --net="/run/netns/$2" tcpdump -p -Z root -i "$3" -s "$4" -B 16384 -U -w "$OUT/$1.pcap" "$WITH_DATA" >"$T/$1.log" 2>&1 </dev/null &
@@ -105,7 +106,7 @@ sleep 1
 ethtool_off() { in_ns "$1" ethtool -K "$2" tx off tso off gso off >/dev/null; }
 ethtool_off b1 x0
 before=$(stat_of translated b1)
-ports=$(of b1 10.0.2.21 | jq -r '.[]."to-client"."new-dport"')
+ports=$(of b1 "${INNER}21" | jq -r '.[]."to-client"."new-dport"')
 same "transfers from b1" "$(wc -w <<<"$ports")" "$N"
 for n in 2 3; do
 	tap "p$n.inner" "p$n" i0 100
@@ -121,7 +122,7 @@ before_big=$(stat_of drop-too-big b1)
 ip -n b1 link set x0 mtu 1400
 told_itself() { [ "$(stat_of drop-too-big b1)" -gt "$before_big" ]; }
 wait_for 10 told_itself
-learnt() { ip -n b1 route get 10.0.2.100 | grep -q ' mtu 1400'; }
+learnt() { ip -n b1 route get "$SHARED" | grep -q ' mtu 1400'; }
 wait_for 10 learnt
 
 step "a proxy dies"
@@ -131,18 +132,18 @@ sleep 2
 taps_end
 of_b1="(dst port $(paste -sd' ' <<<"$ports" | sed 's/ / or dst port /g'))"
 for at in p2.inner p3.inner lb.inner; do
-	same "data of b1 at $at" "$(seen $at 'src host 10.0.2.21')" 0
+	same "data of b1 at $at" "$(seen $at "src host ${INNER}21")" 0
 done
 for n in 2 3; do
-	same "data of b1 that proxy $n sent to the client" "$(seen "p$n.outer" "src host 10.0.1.100 and $of_b1")" 0
-	expect "data of b2 by way of proxy $n" "$(seen "p$n.inner" 'src host 10.0.2.22')" -gt 50
-	expect "data of b2 that proxy $n sent" "$(seen "p$n.outer" "src host 10.0.1.100 and not $of_b1")" -gt 50
+	same "data of b1 that proxy $n sent to the client" "$(seen "p$n.outer" "src host ${OUTER}100 and $of_b1")" 0
+	expect "data of b2 by way of proxy $n" "$(seen "p$n.inner" "src host ${INNER}22")" -gt 50
+	expect "data of b2 that proxy $n sent" "$(seen "p$n.outer" "src host ${OUTER}100 and not $of_b1")" -gt 50
 done
 expect "packets carried by b1's kernel" $(($(stat_of translated b1) - before)) -gt 100
-direct=$(seen b1.direct "src host 10.0.1.100 and $of_b1")
+direct=$(seen b1.direct "src host ${OUTER}100 and $of_b1")
 expect "data of b1 straight to the client" "$direct" -gt 100
-same "data of b1 under another name" "$(seen b1.direct "not src host 10.0.1.100")" 0
-same "data of b1 under another name at the client" "$(seen client 'src net 10.0.2.0/24 or src host 10.0.1.21')" 0
+same "data of b1 under another name" "$(seen b1.direct "not src host ${OUTER}100")" 0
+same "data of b1 under another name at the client" "$(seen client "src net ${INNER}0/$BITS or src host ${OUTER}21")" 0
 tcpdump -nvvr "$OUT/client.pcap" "$of_b1" 2>/dev/null >"$T/sums"
 same "wrong checksums at the client" "$(awk '/incorrect|bad cksum/' "$T/sums" | wc -l)" 0
 expect "right checksums at the client" "$(awk '/\(correct\)/' "$T/sums" | wc -l)" -gt 100
@@ -159,9 +160,30 @@ RATE=2M fetch_all two medium a.test
 all_arrive two medium a.test
 expect "packets carried by b1's kernel" $(($(stat_of translated b1) - before)) -gt 20
 for ((i = 0; i < 8; i++)); do
-	same "SHA-256 of short one $i" "$(client curl -sS --fail --max-time 60 http://10.0.1.100/small | sum_of)" "$(cat "$FILES/small.sha256")"
+	same "SHA-256 of short one $i" "$(client curl -sS --fail --max-time 60 "http://$SERVICE/small" | sum_of)" "$(cat "$FILES/small.sha256")"
+done
+for ((i = 0; i < 3; i++)); do
+	client curl -sS --fail --max-time 60 -T "$FILES/medium" -o /dev/null "http://$SERVICE/put/up$i"
+	same "SHA-256 of upload $i" "$(sum_of <"$T/b1/put/up$i")" "$(cat "$FILES/medium.sha256")"
 done
 # Nobody else saw the FIN of b1.
+wait_for 30 no_rows
+
+step "a link beyond a router is smaller"
+# Its error goes to the service, so to any proxy, and from there to the server.
+add_ns router
+plug router x0 outer "${OUTER}30/$BITS"
+in_ns router sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.send_redirects=0 \
+	net.ipv4.conf.x0.send_redirects=0
+ip -n router route add "${OUTER}2/$HOST_BITS" dev x0 mtu lock 1300
+ip -n b1 route add "${OUTER}2/$HOST_BITS" via "${OUTER}30" dev x0
+errors() { echo $(($(stat_of icmp-errors p2) + $(stat_of icmp-errors p3))); }
+before=$(errors)
+RATE=2M fetch_all router medium a.test
+all_arrive router medium a.test
+expect "ICMP errors that proxies translated" $(($(errors) - before)) -gt 0
+same "what b1 has learnt of the way to the proxies" "$(ip -n b1 route get "$SHARED" | grep -o ' mtu [0-9]*')" ' mtu 1300'
+ip -n b1 route delete "${OUTER}2/$HOST_BITS"
 wait_for 30 no_rows
 
 step "without its daemon b1 goes on; when it is back all is in step"
@@ -178,14 +200,14 @@ wait_for 40 no_rows
 same "RSTs that the client saw" "$(resets)" 0
 
 step "by hand"
-plug b2 x0 outer 10.0.1.22/24
+plug b2 x0 outer "${OUTER}22/$BITS"
 N=1 fetch_all four medium b.test
 wait_for 60 holds 2 1
 in_ns p2 splicectl save "$T/rows.json"
 rc=0
 in_ns b1 splicectl restore --split "$T/rows.json" 2>"$T/refused" || rc=$?
 same "exit status on a host that has not the server" "$rc" 1
-grep -q '10.0.2.22 is no address of this host' "$T/refused" || fail "b1 said: $(cat "$T/refused")"
+grep -qF "${INNER}22 is no address of this host" "$T/refused" || fail "b1 said: $(cat "$T/refused")"
 in_ns b2 splicectl restore --split "$T/rows.json"
 sleep 1
 tap hand.p2 p2 i0 100
@@ -193,6 +215,6 @@ tap hand.p3 p3 i0 100
 tap hand.b2 b2 x0 100
 sleep 3
 taps_end
-same "data of b2 by way of the proxies" "$(($(seen hand.p2 'src host 10.0.2.22') + $(seen hand.p3 'src host 10.0.2.22')))" 0
-expect "data of b2 straight to the client" "$(seen hand.b2 'src host 10.0.1.100')" -gt 20
+same "data of b2 by way of the proxies" "$(($(seen hand.p2 "src host ${INNER}22") + $(seen hand.p3 "src host ${INNER}22")))" 0
+expect "data of b2 straight to the client" "$(seen hand.b2 "src host ${OUTER}100")" -gt 20
 N=1 all_arrive four medium b.test

@@ -13,8 +13,8 @@ N=${N:-4} RATE=${RATE:-250k}
 SERVERS=()
 BESIDE=8080
 PROXY_LINES=('[http]' 'keep_alive = false')
-for n in 1 2 3; do PROXY_LINES+=("[pool.p$n]" "addresses = [\"10.0.2.1$n:8080\"]"); done
-PROXY_LINES+=('[[listener]]' 'name = "web"' 'addresses = ["10.0.1.100:80"]' 'protocol = "http"')
+for n in 1 2 3; do PROXY_LINES+=("[pool.p$n]" "addresses = [\"$L${INNER}1$n$R:8080\"]"); done
+PROXY_LINES+=('[[listener]]' 'name = "web"' "addresses = [\"$SERVICE:80\"]" 'protocol = "http"')
 for n in 1 2 3; do PROXY_LINES+=('[[listener.route]]' "hosts = [\"p$n.test\"]" "pool = \"p$n\""); done
 make_file large 5M
 farm
@@ -35,7 +35,7 @@ names=()
 for server in 2 3; do
 	for ((i = 0; i < N; i++)); do
 		start "get$server.$i" client curl -sS --fail --max-time 150 -o "$T/body$server.$i" -H "Host: p$server.test" --limit-rate "$RATE" \
-			http://10.0.1.100/large
+			"http://$SERVICE/large"
 		pids+=("$STARTED_PID")
 		names+=("$server.$i")
 	done
@@ -45,11 +45,11 @@ for n in 1 2 3; do wait_for 60 holds $n "$all"; done
 for n in 1 2 3; do
 	in_ns p$n splicectl list
 	# Its own, but for those that it made itself: these have sockets, and the proxy's address is its own.
-	made=$(rows p$n ".\"to-server\".\"new-saddr\" == \"10.0.2.1$n\" and .\"to-client\".saddr == \"10.0.2.1$n\"")
-	own=$(rows p$n ".\"to-client\".saddr == \"10.0.2.1$n\"")
+	made=$(rows p$n ".\"to-server\".\"new-saddr\" == \"${INNER}1$n\" and .\"to-client\".saddr == \"${INNER}1$n\"")
+	own=$(rows p$n ".\"to-client\".saddr == \"${INNER}1$n\"")
 	echo "machine $n: $own with its server, $made made here"
 	same "halves on machine $n" "$(rows p$n "$is_split")" "$((own - made))"
-	same "halves of others' servers on machine $n" "$(rows p$n "($is_split) and .\"to-client\".saddr != \"10.0.2.1$n\"")" 0
+	same "halves of others' servers on machine $n" "$(rows p$n "($is_split) and .\"to-client\".saddr != \"${INNER}1$n\"")" 0
 done
 
 step "one dies"
