@@ -6,11 +6,11 @@
 # Limit: 300 s
 . "$(dirname "$0")/farm.sh"
 
-# Transfers, deaths of proxies, bytes a second of each transfer.
-N=${N:-9} DEATHS=${DEATHS:-1} RATE=${RATE:-300k}
+# Transfers, deaths of proxies, bytes a second of each transfer. On a slow machine they go on for longer.
+N=${N:-9} DEATHS=${DEATHS:-1} RATE=${RATE:-$((600 / SLOW))k}
 add_ns b1
 plug b1 e0 inner "${INNER}21/$BITS"
-make_file large 12M
+make_file large $((6 * SLOW))M
 serve b1
 farm
 
@@ -18,7 +18,7 @@ step "transfers begin, and every proxy holds them"
 watch_resets
 pids=()
 for ((i = 0; i < N; i++)); do
-	start "get$i" client curl -sS --fail --max-time 200 -o "$T/body$i" --limit-rate "$RATE" "http://$SERVICE/large"
+	start "get$i" client curl -sS --fail --max-time $((100 * SLOW)) -o "$T/body$i" --limit-rate "$RATE" "http://$SERVICE/large"
 	pids[i]=$STARTED_PID
 done
 for n in 1 2 3; do wait_for 60 holds $n "$N"; done

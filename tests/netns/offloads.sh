@@ -54,9 +54,14 @@ done
 step "everything on: batches pass whole"
 side on "${near[@]}" "${far[@]}"
 capture client client c0
+capture b1 b1 e0
 get 4 http://a.test/medium b1
 captures_end
 judge client --complete
-expect "largest packet beside the client" "$(counted client .down.largest)" -gt 10000
+judge b1 --complete
+# How large they are is the server's affair: on a slow machine it sends few segments at a time.
+largest=$(counted b1 .down.largest)
+expect "largest packet beside the server" "$largest" -gt 2920
+expect "largest packet beside the client" "$(counted client .down.largest)" -ge "$largest"
 same "splices made" "$(stat_of created)" 13
 same "packets dropped as malformed" "$(stat_of drop-malformed)" 0

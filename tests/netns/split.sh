@@ -10,8 +10,8 @@
 # Limit: 300 s
 . "$(dirname "$0")/farm.sh"
 
-# Transfers from each backend, bytes a second of each.
-N=${N:-3} RATE=${RATE:-250k}
+# Transfers from each backend, bytes a second of each. On a slow machine they go on for longer.
+N=${N:-3} RATE=${RATE:-$((500 / SLOW))k}
 SERVERS=("${INNER}21" "${INNER}22")
 PROXY_LINES=('[http]' 'keep_alive = false' "[pool.one]" "addresses = [\"$L${INNER}21$R:80\"]" '[pool.two]' "addresses = [\"$L${INNER}22$R:80\"]"
 	'[[listener]]' 'name = "web"' "addresses = [\"$SERVICE:80\"]" 'protocol = "http"'
@@ -25,8 +25,8 @@ done
 plug b1 x0 outer "${OUTER}21/$BITS"
 # What the client does not take yet waits on the server.
 in_ns client sysctl -q net.ipv4.tcp_rmem="4096 65536 131072"
-make_file large 6M
-make_file medium 3M
+make_file large $((3 * SLOW))M
+make_file medium $((3 * SLOW / 2))M
 make_file small 300k
 serve b1 b2
 farm 5
@@ -45,7 +45,7 @@ fetch_all() {
 	PIDS=()
 	for host in "$@"; do
 		for ((i = 0; i < N; i++)); do
-			start "$name.$host.$i" client curl -sS --fail --max-time 150 -o "$T/$name.$host.$i" -H "Host: $host" --limit-rate "$RATE" \
+			start "$name.$host.$i" client curl -sS --fail --max-time $((75 * SLOW)) -o "$T/$name.$host.$i" -H "Host: $host" --limit-rate "$RATE" \
 				"http://$SERVICE/$file"
 			PIDS+=("$STARTED_PID")
 		done
@@ -160,10 +160,10 @@ RATE=2M fetch_all two medium a.test
 all_arrive two medium a.test
 expect "packets carried by b1's kernel" $(($(stat_of translated b1) - before)) -gt 20
 for ((i = 0; i < 8; i++)); do
-	same "SHA-256 of short one $i" "$(client curl -sS --fail --max-time 60 "http://$SERVICE/small" | sum_of)" "$(cat "$FILES/small.sha256")"
+	same "SHA-256 of short one $i" "$(client curl -sS --fail --max-time $((30 * SLOW)) "http://$SERVICE/small" | sum_of)" "$(cat "$FILES/small.sha256")"
 done
 for ((i = 0; i < 3; i++)); do
-	client curl -sS --fail --max-time 60 -T "$FILES/medium" -o /dev/null "http://$SERVICE/put/up$i"
+	client curl -sS --fail --max-time $((30 * SLOW)) -T "$FILES/medium" -o /dev/null "http://$SERVICE/put/up$i"
 	same "SHA-256 of upload $i" "$(sum_of <"$T/b1/put/up$i")" "$(cat "$FILES/medium.sha256")"
 done
 # Nobody else saw the FIN of b1.
