@@ -60,12 +60,12 @@ for b in b1 b2; do
 done
 
 step "a small link beside the proxy, toward the client"
-make_file large 6000000
+make_file large $((3000000 * SLOW))
 # Made smaller while the transfer goes on: a connection made later is told a smaller MSS.
 shrinks() {
 	local fam=$1 host=$2 pid
 	ip -n proxy link set p0 mtu 1500
-	start shrinks client curl -sS --fail --max-time $((40 * SLOW)) --limit-rate 2M -o "$T/body" \
+	start shrinks client curl -sS --fail --max-time $((40 * SLOW)) --limit-rate $((4000 / SLOW))k -o "$T/body" \
 		--resolve "$host:80:$(vip "$fam")" "http://$host/large"
 	pid=$STARTED_PID
 	spliced_one() { [ "$(splices)" -ge 1 ]; }
