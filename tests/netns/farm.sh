@@ -16,7 +16,7 @@ if [ "$V" = 6 ]; then
 else
 	OUTER=10.0.1. INNER=10.0.2. BITS=24 HOST_BITS=32 L='' R=''
 fi
-SERVICE=$L${OUTER}100$R SHARED=${INNER}100
+SERVICE=$L${OUTER}100$R SOURCE=${INNER}100
 
 # A scenario's own: servers' addresses, which are spoken to from the shared one; what proxies are configured with; further
 # nodes of the cluster; the port of the servers that run beside proxies.
@@ -89,11 +89,11 @@ proxy_up() {
 	add_ns "p$n"
 	plug "p$n" o0 outer "${OUTER}1$n/$BITS"
 	plug "p$n" i0 inner "${INNER}1$n/$BITS"
-	address "p$n" lo "${OUTER}100/$HOST_BITS" "$SHARED/$HOST_BITS"
+	address "p$n" lo "${OUTER}100/$HOST_BITS" "$SOURCE/$HOST_BITS"
 	in_ns "p$n" sysctl -q "net.ipv4.ip_local_port_range=${n}0000 ${n}9999"
-	for server in "${SERVERS[@]}"; do ip -n "p$n" route add "$server/$HOST_BITS" dev i0 src "$SHARED"; done
+	for server in "${SERVERS[@]}"; do ip -n "p$n" route add "$server/$HOST_BITS" dev i0 src "$SOURCE"; done
 	service "p$n" "$SERVICE:80" hash "$OUTER"
-	service "p$n" "$L$SHARED$R:0" ports "$INNER" ports
+	service "p$n" "$L$SOURCE$R:0" ports "$INNER" ports
 	daemon "$n" "p$n" "${PROXY_LINES[@]}"
 	DAEMON[n]=$STARTED_PID
 }
@@ -150,9 +150,9 @@ balancer_up() {
 	plug lb l0 outer "${OUTER}9/$BITS"
 	plug lb i0 inner "${INNER}9/$BITS"
 	address lb l0 "${OUTER}100/$HOST_BITS"
-	address lb i0 "$SHARED/$HOST_BITS"
+	address lb i0 "$SOURCE/$HOST_BITS"
 	service lb "$SERVICE:80" rr "$OUTER"
-	service lb "$L$SHARED$R:0" rr "$INNER"
+	service lb "$L$SOURCE$R:0" rr "$INNER"
 	for dev in l0 i0; do takes_over lb $dev; done
 	daemon 9 lb
 	DAEMON[9]=$STARTED_PID

@@ -122,7 +122,7 @@ before_big=$(stat_of drop-too-big b1)
 ip -n b1 link set x0 mtu 1400
 told_itself() { [ "$(stat_of drop-too-big b1)" -gt "$before_big" ]; }
 wait_for 10 told_itself
-learnt() { ip -n b1 route get "$SHARED" | grep -q ' mtu 1400'; }
+learnt() { ip -n b1 route get "$SOURCE" | grep -q ' mtu 1400'; }
 wait_for 10 learnt
 
 step "a proxy dies"
@@ -182,7 +182,7 @@ before=$(errors)
 RATE=2M fetch_all router medium a.test
 all_arrive router medium a.test
 expect "ICMP errors that proxies translated" $(($(errors) - before)) -gt 0
-same "what b1 has learnt of the way to the proxies" "$(ip -n b1 route get "$SHARED" | grep -o ' mtu [0-9]*')" ' mtu 1300'
+same "what b1 has learnt of the way to the proxies" "$(ip -n b1 route get "$SOURCE" | grep -o ' mtu [0-9]*')" ' mtu 1300'
 ip -n b1 route delete "${OUTER}2/$HOST_BITS"
 wait_for 30 no_rows
 
