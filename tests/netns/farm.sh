@@ -26,9 +26,10 @@ PROXY_LINES=('[http]' 'keep_alive = false' '[pool.web]' "addresses = [\"$L${INNE
 	"addresses = [\"$SERVICE:80\"]" 'protocol = "http"' '[[listener.route]]' 'pool = "web"')
 NODE_LINES=()
 
-# plug NAMESPACE DEVICE SWITCH ADDRESS
+# plug NAMESPACE DEVICE SWITCH ADDRESS [MAC]
 plug() {
 	wire_up "$1" "$2" "$3" "$1.$2"
+	[ $# -lt 5 ] || ip -n "$1" link set "$2" address "$5"
 	ip -n "$3" link set "$1.$2" master br0
 	address "$1" "$2" "$4"
 	# Of an address that many have, only its balancer speaks. Packets by way of other hosts are no forgeries.
@@ -87,8 +88,9 @@ DAEMON=()
 proxy_up() {
 	local n=$1 server
 	add_ns "p$n"
-	plug "p$n" o0 outer "${OUTER}1$n/$BITS"
-	plug "p$n" i0 inner "${INNER}1$n/$BITS"
+	# A host that comes back has the cards that it had.
+	plug "p$n" o0 outer "${OUTER}1$n/$BITS" "02:00:00:00:01:1$n"
+	plug "p$n" i0 inner "${INNER}1$n/$BITS" "02:00:00:00:02:1$n"
 	address "p$n" lo "${OUTER}100/$HOST_BITS" "$SOURCE/$HOST_BITS"
 	in_ns "p$n" sysctl -q "net.ipv4.ip_local_port_range=${n}0000 ${n}9999"
 	for server in "${SERVERS[@]}"; do ip -n "p$n" route add "$server/$HOST_BITS" dev i0 src "$SOURCE"; done
