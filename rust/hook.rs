@@ -499,7 +499,7 @@ fn within_limit(
     }
     let limit = flow.limit();
     if seg.seq_len() > 0 && seg.seq_end().after(limit) {
-        flow.mark(KEPT, 0);
+        flow.keep();
         match packet.copy() {
             Some(copy) => splice.keep(copy),
             None => ns.count(Stat::DropNoMemory),

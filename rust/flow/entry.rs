@@ -92,6 +92,8 @@ pub struct Flow {
     last_use: Atomic<u32>,
     /// Highest TSval seen, as it arrives.
     tsval_last: Atomic<u32>,
+    /// What that was when something was kept first; with [`KEPT`].
+    kept_since: Atomic<u32>,
     /// TSecr seen last that echoed the local socket, as it arrives; while [`ECHOING`].
     echo_last: Atomic<u32>,
     /// Sequence number after the highest byte or FIN seen, extended to 64 bits: its low half is
@@ -141,6 +143,7 @@ impl Flow {
             edge: Atomic::new(0),
             last_use: Atomic::new(now()),
             tsval_last: Atomic::new(0),
+            kept_since: Atomic::new(0),
             echo_last: Atomic::new(0),
             top: Atomic::new(0),
             bottom: Atomic::new(0),
@@ -328,6 +331,19 @@ impl Flow {
                 Err(seen) => old = seen,
             }
         }
+    }
+
+    /// Notes that something is kept for the local socket.
+    pub fn keep(&self) {
+        if !self.has(KEPT) {
+            self.kept_since.store(self.tsval_last(), Relaxed);
+        }
+        self.mark(KEPT, 0);
+    }
+
+    /// A TSval that is not newer than that of anything that is kept, if something is.
+    pub fn kept_since(&self) -> Option<u32> {
+        self.has(KEPT).then(|| self.kept_since.load(Relaxed))
     }
 
     /// How much has gone by.

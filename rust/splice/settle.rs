@@ -8,7 +8,7 @@
 
 use super::{life::LOOK_MS, Legs, Phase, Reason, Splice};
 use crate::{
-    flow::{self, Direction, Flow, DRAINING, ENDED, FIN_SEEN, FROZEN, KEPT, LIMITED, WAITING},
+    flow::{self, Direction, Flow, DRAINING, ENDED, FIN_SEEN, FROZEN, LIMITED},
     hook,
     net::{
         leg::Wake,
@@ -237,6 +237,7 @@ impl Splice {
         };
         let (flow, reverse) = (self.flow(direction), self.flow(direction.reverse()));
         let numbers = leg.numbers();
+        let older = |a, b| if Seq(b).before(Seq(a)) { b } else { a };
         // What the far end stamped was ahead of our clock, unless only our socket has stamped since.
         let stamped = reverse.tsval_last().wrapping_add(back.edit.tsval_delta);
         let at = Wake {
@@ -244,12 +245,12 @@ impl Splice {
             rcv_edge: flow::reach(reverse, back),
             snd_nxt: reverse.seq_next().add(back.edit.seq_delta),
             snd_edge: flow.edge(),
-            // What was kept is older than what passed since, and must not be too old.
-            ts_recent: if flow.has(KEPT | WAITING) {
-                numbers.ts_recent
-            } else {
-                flow.tsval_last()
-            },
+            // What was kept is older than what passed since, of which the socket may have heard; it must not be too old.
+            ts_recent: [flow.kept_since(), self.waiting_since(direction)]
+                .into_iter()
+                .flatten()
+                .reduce(older)
+                .map_or(flow.tsval_last(), |since| older(numbers.ts_recent, since)),
             tsval: Seq(stamped).max(Seq(numbers.tsval)).add(1).0,
         };
         leg.wake(&at, restore)

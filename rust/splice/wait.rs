@@ -94,6 +94,14 @@ impl Splice {
         next.map(|(segment, _device)| (segment, waits.since))
     }
 
+    /// The highest TSval before anything that waits, if something does. Any context.
+    pub(super) fn waiting_since(&self, direction: Direction) -> Option<u32> {
+        in_packet_context(|_| {
+            let waits = self.waits(direction).lock();
+            (waits.queue.waiting() > 0).then_some(waits.since.tsval)
+        })
+    }
+
     /// What waits is given to `each`. Any context.
     pub(super) fn empty_waiting(&self, mut each: impl FnMut(Packet)) {
         in_packet_context(|_| {

@@ -230,6 +230,25 @@ for family in (4, 6):
     pair.wait_state("tombstone", "reset-by-server")
     with contextlib.suppress(OSError):
         s.link.pump(0.1)
+
+    step(f"what is kept is not too old for the socket that gets it, IPv{family}")
+    pair = bench.connect(family)
+    c = pair.client
+    pair.toward_client.send(b"of the proxy")
+    first = c.next()
+    same("what the proxy sent", first.payload, b"of the proxy")
+    pair.arm(keep=True, **{"limit-to-server": 0})
+    c.send(FIN | ACK, b"last words")
+    # Stamped later, and the socket hears of it before.
+    c.ack = (first.seq + len(first.payload)) % M
+    c.clock += 100
+    c.send()
+    next_with(c, "the acknowledgement of the FIN", lambda p: p.flags == ACK and p.ack == c.seq)
+    same("what the socket has got", [pair.toward_client.recv(100) for _ in range(2)], [b"last words", b""])
+    for end in (c, pair.server):
+        end.send(RST, options=b"")
+    pair.toward_client.close()
+    pair.toward_server.close()
 for listener in bench.listeners.values():
     listener.close()
 print("well")
