@@ -26,7 +26,7 @@ use crate::{
     xlate::{
         build::{build_drain_ack, recut},
         checksum,
-        edit::{narrow, set_window, ChecksumField, Edit},
+        edit::{narrow, set_ack, set_window, ChecksumField, Edit},
         icmp,
         ip::{self, IpHeader, Malformed, MAX_HEADERS},
         key::{Family, FlowKey},
@@ -243,8 +243,48 @@ pub fn return_held(
     let Some((ip, direction)) = parse_held(splice, &mut packet) else {
         return;
     };
-    if parse_segment(&mut packet, &ip).is_some() && packet.checksum_ok(ip.family, ip.header_len) {
-        give(direction, packet, ip.header_len);
+    let Some(seg) = parse_segment(&mut packet, &ip) else {
+        return;
+    };
+    if !packet.checksum_ok(ip.family, ip.header_len) {
+        return;
+    }
+    let acked = splice.flow(direction).ack_last();
+    let is_old = seg.flags.contains(Flags::ACK) && acked.after(seg.ack);
+    if is_old && splice.phase() == Phase::Returned {
+        // More has been acknowledged since than an acknowledgement may be old (RFC 5961, section 5.2).
+        let field = checksum_field(&packet);
+        let window = splice
+            .terms(direction)
+            .map(|(terms, _)| window_from(splice.flow(direction), terms, acked));
+        let set = packet
+            .writable(seg.headers_len())
+            .zip(window)
+            .and_then(|(headers, window)| set_ack(headers, &seg, field, acked, window).ok());
+        if set.is_none() {
+            return;
+        }
+    }
+    give(direction, packet, ip.header_len);
+}
+
+/// The window of the sender of a flow from `acked` on, as its field says it.
+fn window_from(flow: &flow::Entry, terms: &flow::Terms, acked: Seq) -> u16 {
+    let edge = flow.edge();
+    let window = if edge.after(acked) {
+        edge.distance(acked) >> terms.edit.wscale_in.min(14)
+    } else {
+        0
+    };
+    u16::try_from(window).unwrap_or(u16::MAX)
+}
+
+/// What the checksum field of a packet holds.
+fn checksum_field(packet: &Packet) -> ChecksumField {
+    if packet.checksum_is_partial() {
+        ChecksumField::PseudoHeader
+    } else {
+        ChecksumField::Whole
     }
 }
 
@@ -333,11 +373,7 @@ fn carry(
         };
     }
 
-    let field = if packet.checksum_is_partial() {
-        ChecksumField::PseudoHeader
-    } else {
-        ChecksumField::Whole
-    };
+    let field = checksum_field(&packet);
     let mut packet = match packet.route(ns.net, &terms.edit.out) {
         Ok(packet) => packet,
         // A proxy may have one.
@@ -677,14 +713,7 @@ fn renew(
     edit.ack_delta = edit.ack_delta.wrapping_add(acked.distance(seg.ack));
     // Blocks before what is acknowledged would speak of bytes that came twice.
     edit.sack = false;
-    let edge = flow.edge();
-    let window = if edge.after(acked) {
-        edge.distance(acked) >> edit.wscale_in.min(14)
-    } else {
-        0
-    };
-    let window = u16::try_from(window).unwrap_or(u16::MAX);
-    set_window(headers, seg, field, window)
+    set_window(headers, seg, field, window_from(flow, terms, acked))
 }
 
 /// Has a packet leave in segments that its receiver takes, when it would not.

@@ -296,7 +296,9 @@ pub fn narrow(
     field: ChecksumField,
     window: u16,
 ) -> Result<(), Malformed> {
-    change_window(headers, seg, field, |old| old.min(window))
+    change(headers, seg, field, |header| {
+        header.window = header.window.min(window);
+    })
 }
 
 /// Sets the window of an arriving packet to `window`, as the field says it.
@@ -310,28 +312,41 @@ pub fn set_window(
     field: ChecksumField,
     window: u16,
 ) -> Result<(), Malformed> {
-    change_window(headers, seg, field, |_| window)
+    change(headers, seg, field, |header| header.window = window)
 }
 
-fn change_window(
+/// Sets the acknowledgement of an arriving packet, and the window from there, as the fields say them.
+///
+/// # Errors
+///
+/// `Truncated` if `headers` ends before the TCP header's fixed part does; it is as it was.
+pub fn set_ack(
     headers: &mut [u8],
     seg: &Segment,
     field: ChecksumField,
-    change: impl FnOnce(u16) -> u16,
+    ack: Seq,
+    window: u16,
+) -> Result<(), Malformed> {
+    change(headers, seg, field, |header| {
+        (header.ack, header.window) = (ack, window);
+    })
+}
+
+fn change(
+    headers: &mut [u8],
+    seg: &Segment,
+    field: ChecksumField,
+    change: impl FnOnce(&mut Header),
 ) -> Result<(), Malformed> {
     let tcp = headers
         .get_mut(seg.ip.header_len..)
         .and_then(<[u8]>::first_chunk_mut)
         .ok_or(Malformed::Truncated)?;
-    let mut header = Header::from_bytes(tcp);
-    let old = header.window;
-    header.window = change(old);
-    if field == ChecksumField::Whole && header.window != old {
-        let sum = Sum::ZERO
-            .add16(!header.check)
-            .add16(header.window)
-            .sub16(old);
-        header.check = sum.checksum();
+    let old = Header::from_bytes(tcp);
+    let mut header = old;
+    change(&mut header);
+    if field == ChecksumField::Whole && header != old {
+        header.check = difference(&header, &old).add16(!old.check).checksum();
     }
     *tcp = header.to_bytes();
     Ok(())
@@ -668,6 +683,10 @@ mod tests {
         set_window(&mut packet, &seg, ChecksumField::Whole, 3)?;
         narrow(&mut packet, &seg, ChecksumField::Whole, 4)?;
         assert_eq!(packet[34..36], [0, 3]);
+        assert_eq!(checksum::tcp(&seg.key, &packet[20..]).fold(), 0xffff);
+        set_ack(&mut packet, &seg, ChecksumField::Whole, Seq(0x0102_0304), 5)?;
+        assert_eq!(packet[28..32], [1, 2, 3, 4]);
+        assert_eq!(packet[34..36], [0, 5]);
         assert_eq!(checksum::tcp(&seg.key, &packet[20..]).fold(), 0xffff);
         packet = V4_IN;
         let short = narrow(&mut packet[..39], &seg, ChecksumField::Whole, 0);

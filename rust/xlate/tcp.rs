@@ -59,7 +59,7 @@ impl Flags {
 pub const HEADER_LEN: usize = Header::LEN;
 
 /// The TCP header without options. Numbers in host order, ports in network order.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) sport: [u8; 2],
     pub(super) dport: [u8; 2],
