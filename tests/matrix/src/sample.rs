@@ -639,7 +639,7 @@ mod tests {
                 assert!(!matches!(sample.end, End::ReturnOnCommand(_)));
             }
         }
-        assert_eq!(kinds.len(), 6 + 8 + 4, "{kinds:?}");
+        assert_eq!(kinds.len(), 6 + 8 + 5, "{kinds:?}");
         let without = Sample::choose(5, 1, &["return".into(), "loss".into()]);
         assert!(!without.end.returns() && without.is_clean());
     }
