@@ -219,6 +219,9 @@ serve() {
 				sendfile on;
 				client_max_body_size 0;
 				client_body_temp_path $d/tmp;
+				# A client may be as slow as it likes.
+				send_timeout 1h;
+				client_body_timeout 1h;
 				ssl_certificate $FILES/tls.pem;
 				ssl_certificate_key $FILES/tls.key;
 				server {
