@@ -211,10 +211,9 @@ fn what_the_client_has_no_room_for_waits() {
     world.settle();
 }
 
-/// The same, and meanwhile the server acknowledges a byte of the client's, at the edge of the closed window: what has waited
-/// must not be too old after that.
-#[test]
-fn what_has_waited_is_not_too_old() {
+/// Armed, with bytes of the proxy's own on their way to the client, and after these more of the server's than the client has
+/// room for; both sides stamp.
+fn with_more_than_fits() -> World {
     let mut setting = plain();
     setting.stamps = Some(false);
     setting.sides[1].buffer = [60_000, 60_000];
@@ -223,6 +222,14 @@ fn what_has_waited_is_not_too_old() {
         world.happen(&op);
     }
     world.arm(NEVER_IDLE, [0, 0]);
+    world
+}
+
+/// The same, and meanwhile the server acknowledges a byte of the client's, at the edge of the closed window: what has waited
+/// must not be too old after that.
+#[test]
+fn what_has_waited_is_not_too_old() {
+    let mut world = with_more_than_fits();
     for op in [Deliver(1, 20), Deliver(2, 20), Tick(100), Write(0, 1)] {
         world.happen(&op);
     }
@@ -245,14 +252,7 @@ fn what_has_waited_is_not_too_old() {
 /// what waits: that must not be too old after it.
 #[test]
 fn what_has_waited_is_not_older_than_the_proxys_own() {
-    let mut setting = plain();
-    setting.stamps = Some(false);
-    setting.sides[1].buffer = [60_000, 60_000];
-    let mut world = setting.world();
-    for op in [Write(1, 500), Deliver(1, 1), Deliver(3, 1), Write(1, 8_000)] {
-        world.happen(&op);
-    }
-    world.arm(NEVER_IDLE, [0, 0]);
+    let mut world = with_more_than_fits();
     for op in [Drop(2, 0), Deliver(1, 20), Deliver(2, 20), Tick(1000)] {
         world.happen(&op);
     }
