@@ -6,7 +6,7 @@ use crate::args::{Cluster, ClusterVerb};
 use crate::fail::Fail;
 use crate::output::Output;
 use crate::table::{Cell, Style, Table, left, right};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -43,12 +43,6 @@ enum Answer<T> {
     Said(T),
 }
 
-/// That a splice may be made that has to be replicated.
-#[derive(Debug, Deserialize)]
-struct Allowed {
-    allowed: bool,
-}
-
 /// What became of a splice that has to be replicated.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -79,10 +73,9 @@ pub(crate) fn run(out: &Output, cluster: &Cluster) -> Result<(), Fail> {
 pub(crate) fn may_replicate(control: &Path, replicas: u32) -> Result<(), Fail> {
     let what = format!("new: {}", control.display());
     let words = format!("may-replicate {replicas}");
-    match ask(control, &words, PATIENCE, &what)? {
-        Allowed { allowed: true } => Ok(()),
-        Allowed { allowed: false } => Err(Fail::other(what)("refused")),
-    }
+    // What is not a refusal allows it.
+    let IgnoredAny = ask(control, &words, PATIENCE, &what)?;
+    Ok(())
 }
 
 /// Waits until so many other proxies hold the splice.
@@ -252,6 +245,8 @@ mod tests {
         };
         assert_eq!(refusal(r#"{"error":"too few"}"#), "too few");
         assert!(refusal("").contains("run as root"));
+        assert!(answered::<IgnoredAny>(r#"{"error":"too few"}"#).0.is_err());
+        assert!(answered::<IgnoredAny>("{}").0.is_ok());
         assert!(!refusal("[]").is_empty());
         let nobody = ask::<Replication>(Path::new("/nonexistent"), "nodes", PATIENCE, "it");
         assert!(format!("{nobody:?}").contains("no spliced with a [cluster] answers there"));

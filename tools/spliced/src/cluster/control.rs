@@ -144,7 +144,7 @@ pub enum Replication {
 enum Answer {
     Nodes(Vec<NodeLine>),
     Replication(Replication),
-    Allowed { allowed: bool },
+    Allowed {},
     Refusal { error: String },
 }
 
@@ -191,7 +191,7 @@ async fn carry_out(text: &str, handle: &Handle) -> Answer {
         }
         ["may-replicate", demand] => match demand.parse() {
             Ok(demand) => match handle.short_of_peers(demand).await {
-                None => Answer::Allowed { allowed: true },
+                None => Answer::Allowed {},
                 Some(error) => Answer::Refusal { error },
             },
             Err(_) => Answer::Refusal {

@@ -623,7 +623,7 @@ impl Node {
         if self.terms.when_short == WhenShort::Warn {
             return None;
         }
-        let (have, want) = (self.candidates().len(), self.wanted().max(demand));
+        let (have, want) = (self.candidates().len(), self.wanted(demand));
         (have < want).then(|| {
             format!("{have} of {want} replicas are alive, and cluster.when_short is \"refuse\"")
         })
@@ -1720,13 +1720,14 @@ impl Node {
             .collect()
     }
 
-    /// How many peers have to hold a splice.
-    fn wanted(&self) -> usize {
-        match self.terms.replicas {
+    /// How many peers have to hold a splice for which `demand` were asked for.
+    fn wanted(&self, demand: usize) -> usize {
+        let of_all = match self.terms.replicas {
             Replicas::Count(n) => n,
             Replicas::All if self.holders().next().is_none() => 0,
             Replicas::All => self.candidates().len().max(1),
-        }
+        };
+        of_all.max(demand)
     }
 
     /// Asks that a splice of this kernel be replicated: as others, but to `demand` peers at least. The answer names
@@ -1788,7 +1789,7 @@ impl Node {
             .iter()
             .filter(|id| self.alive(id))
             .count();
-        let want = self.wanted().max(entry.held.demand);
+        let want = self.wanted(entry.held.demand);
         let was = entry.held.stage;
         if have >= want {
             let Some(held) = self.table.held(key) else {
@@ -1886,7 +1887,6 @@ impl Node {
         }
         let to = from.saturating_add(SCAN_STEP).min(BUCKETS);
         self.scan = Some(to).filter(|to| *to < BUCKETS);
-        let want = self.wanted();
         for part in from..to {
             for row in self.table.part(part, None, usize::MAX, None) {
                 let key = row.key();
@@ -1905,7 +1905,7 @@ impl Node {
                 let best = best.max_by_key(|id| key.weight(*id));
                 let mine = row.owner == self.terms.me
                     || (!self.alive(&row.owner) && best == Some(self.terms.me));
-                if mine && have.len() < want.max(entry.held.demand) {
+                if mine && have.len() < self.wanted(entry.held.demand) {
                     self.settle(&key, now);
                 }
             }

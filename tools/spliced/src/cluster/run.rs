@@ -202,8 +202,8 @@ impl Handle {
             .unwrap_or_else(|_| Some("the cluster has stopped".into()))
     }
 
-    /// Asks for as many replicas as the configuration wants, from outside of any event loop, and does not wait: `told` is called in another
-    /// thread, at once if too many have asked.
+    /// Asks for as many replicas as the configuration wants, from outside of any event loop, and does
+    /// not wait: `told` is called in another thread, at once if too many have asked.
     pub fn ask(&self, id: u64, told: impl FnOnce(Outcome) + Send + 'static) {
         let (answer, answered) = oneshot::channel();
         let request = Request::Replicate(id, 0, answer);
