@@ -35,7 +35,12 @@ pub(crate) struct Outcome {
     pub(crate) sack_discards: i64,
     /// The moment came before the patience ended.
     pub(crate) in_time: bool,
+    /// A return took longer than a sender waits, with bytes of its that were kept: they are not acknowledged before.
+    pub(crate) kept_long: bool,
 }
+
+/// No sender's time-out is shorter (Linux: TCP_RTO_MIN).
+const RTO_MIN: Duration = Duration::from_millis(200);
 
 /// Where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +70,8 @@ struct Course<'a> {
     poked: Instant,
     eof_at: [Option<Instant>; 2],
     splice: Option<Splice>,
+    /// What the counter of kept packets was when the splice was armed, and since when it is more.
+    kept: (u64, Option<Instant>),
     commanded: bool,
     again: bool,
     outcome: Outcome,
@@ -131,6 +138,7 @@ pub(crate) fn run(
         poked: now,
         eof_at: [None; 2],
         splice: None,
+        kept: (0, None),
         commanded: false,
         again: sample.again && sample.end.returns(),
         outcome: Outcome::default(),
@@ -489,6 +497,7 @@ impl Course<'_> {
             },
             ..SpliceNew::default()
         };
+        let kept_before = self.lane.stats()?.kept.unwrap_or(0);
         let made = self.lane.kernel.splice_new(&new);
         self.armed = Instant::now();
         let wanted = self.sample.refusal();
@@ -516,6 +525,7 @@ impl Course<'_> {
                 if self.sample.close && !self.end.returns() {
                     self.copier.legs = [None, None];
                 }
+                self.kept = (kept_before, None);
                 self.outcome.splices.push(splice.clone());
                 self.splice = Some(splice);
                 self.phase = Phase::Live;
@@ -622,6 +632,7 @@ impl Course<'_> {
 
     fn live(&mut self) -> Result<bool, String> {
         let progress = self.interfere()?;
+        self.watch_kept()?;
         let Some(ended) = self.ended()? else {
             return Ok(progress);
         };
@@ -664,6 +675,8 @@ impl Course<'_> {
         }
         self.splice = None;
         if wanted == EndReason::Returned {
+            let (_, since) = self.kept;
+            self.outcome.kept_long |= since.is_some_and(|since| since.elapsed() >= RTO_MIN);
             if self.again {
                 self.again = false;
                 self.end = End::Fin(self.sample.first);
@@ -682,6 +695,16 @@ impl Course<'_> {
             self.copier.legs = [None, None];
         }
         Ok(true)
+    }
+
+    /// Sees when the first packet was kept.
+    fn watch_kept(&mut self) -> Result<(), String> {
+        let (before, since) = self.kept;
+        let watched = since.is_none() && self.end.returns();
+        if watched && self.lane.stats()?.kept.unwrap_or(0) > before {
+            self.kept.1 = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// The event of the splice's end, if it has come.

@@ -200,6 +200,10 @@ fn one(lane: &mut Lane, sample: &Sample, args: &Args, sum: &Mutex<Sum>) -> Resul
         if args.ends || outcome.timeouts == 0 || !sample.is_clean() || sample.may_overrun() {
             return Ok(outcome);
         }
+        if outcome.kept_long {
+            lock(sum).count("with time-outs, and a return that took longer than that".into());
+            return Ok(outcome);
+        }
         with.push(outcome.timeouts);
         let control = course::run(lane, sample, true, args.slow)?;
         without.push(control.timeouts);
