@@ -264,6 +264,7 @@ impl Splice {
     /// A new connection takes the addresses and ports of a tombstone. Any context.
     pub fn replace(&self) {
         self.ns.unlist(self);
+        self.replaced.store(true, Relaxed);
         // What is left goes as soon as its turn comes.
         workqueue::set(self, 0);
     }
@@ -295,7 +296,7 @@ impl Splice {
         // splice stays, if it was buried meanwhile.
         if self.is_tombstone() {
             let buried = self.buried.load(Relaxed);
-            workqueue::set(self, if buried { self.stay() } else { 0 });
+            workqueue::set(self, if buried { self.stay_left() } else { 0 });
         } else if self.is_settled() {
             // Nor a last acknowledgement before a return.
             workqueue::set(self, 0);
@@ -308,6 +309,15 @@ impl Splice {
             Phase::Returned => RETURNED_MS,
             _ => TOMBSTONE_MS,
         })
+    }
+
+    /// Jiffies for which it stays still, buried; 0 if another connection has taken its place.
+    fn stay_left(&self) -> usize {
+        if self.replaced.load(Relaxed) {
+            return 0;
+        }
+        let since = flow::now().wrapping_sub(self.buried_at.load(Relaxed)) as usize;
+        self.stay().saturating_sub(since)
     }
 
     /// Jiffies until there is something to look after; `None` if there never is.
@@ -406,8 +416,13 @@ impl HasAlarm for Splice {
             }
             phase @ (Phase::Tombstone | Phase::Cut | Phase::Returned) => {
                 if self.buried.xchg(true, Relaxed) {
-                    return self.ns.remove(self);
+                    // Late packets may have set the alarm.
+                    return match self.stay_left() {
+                        0 => self.ns.remove(self),
+                        left => workqueue::set(self, left),
+                    };
                 }
+                self.buried_at.store(flow::now(), Relaxed);
                 self.empty_waiting(drop);
                 if phase == Phase::Returned {
                     self.release();

@@ -119,6 +119,10 @@ pub struct Splice {
     reason: Atomic<u32>,
     /// Its sockets are gone and its end was announced.
     buried: AtomicFlag,
+    /// When that was; jiffies.
+    buried_at: Atomic<u32>,
+    /// A new connection has its addresses and ports.
+    replaced: AtomicFlag,
     wishes: Wishes,
     /// It was asked for its sockets.
     returning: AtomicFlag,
@@ -188,6 +192,8 @@ impl Splice {
                 phase: Atomic::new(Phase::Arming as u32),
                 reason: Atomic::new(Reason::None as u32),
                 buried: AtomicFlag::new(false),
+                buried_at: Atomic::new(0),
+                replaced: AtomicFlag::new(false),
                 wishes: *wishes,
                 returning: AtomicFlag::new(false),
                 changed: AtomicFlag::new(false),
