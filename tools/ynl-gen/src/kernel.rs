@@ -232,6 +232,7 @@ fn write_policy(f: &mut String, family: &Family, name: &str, set: &Set, allowed:
             Kind::Be16 => "be16()".to_string(),
             Kind::Uint => "uint()".to_string(),
             Kind::Address { min, max } => format!("binary({min}, {max})"),
+            Kind::Bytes { max } => format!("binary(0, {max})"),
             Kind::Nest { index } => {
                 format!("nested(&{}_POLICY)", upper(&family.sets[index].name))
             }
@@ -283,7 +284,9 @@ fn write_reader(f: &mut String, family: &Family, set: &Set) {
             }
             Kind::Be16 => ("u16".into(), format!("self.0.be16({id})")),
             Kind::Uint => ("u64".into(), format!("self.0.uint({id})")),
-            Kind::Address { .. } => ("&'a [u8]".into(), format!("self.0.binary({id})")),
+            Kind::Address { .. } | Kind::Bytes { .. } => {
+                ("&'a [u8]".into(), format!("self.0.binary({id})"))
+            }
             Kind::Nest { index } => {
                 let result = format!("{}Attrs", camel(&family.sets[index].name));
                 let body = format!("self.0.nested({id}).map({result})");
@@ -334,7 +337,9 @@ fn write_writer(f: &mut String, family: &Family, set: &Set) {
             ),
             Kind::Be16 => ("u16".into(), format!("be16({id}, value)")),
             Kind::Uint => ("u64".into(), format!("uint({id}, value)")),
-            Kind::Address { .. } => ("&[u8]".into(), format!("binary({id}, value)")),
+            Kind::Address { .. } | Kind::Bytes { .. } => {
+                ("&[u8]".into(), format!("binary({id}, value)"))
+            }
             Kind::Nest { index } => {
                 let inner = format!("{}Put", camel(&family.sets[index].name));
                 put!(

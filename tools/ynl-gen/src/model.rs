@@ -78,13 +78,28 @@ pub(crate) struct Attr {
 /// What an attribute holds. Indices are into [`Family::enums`] and [`Family::sets`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    U32 { max: Option<i16> },
-    Enum { index: usize },
-    Flags { index: usize },
+    U32 {
+        max: Option<i16>,
+    },
+    Enum {
+        index: usize,
+    },
+    Flags {
+        index: usize,
+    },
     Be16,
     Uint,
-    Address { min: u16, max: u16 },
-    Nest { index: usize },
+    Address {
+        min: u16,
+        max: u16,
+    },
+    /// Bytes of any meaning.
+    Bytes {
+        max: u16,
+    },
+    Nest {
+        index: usize,
+    },
 }
 
 /// A command or a notification.
@@ -434,10 +449,18 @@ fn resolve_kind(
         ("u16", Some("big-endian")) => Kind::Be16,
         ("uint", None) => Kind::Uint,
         ("binary", None) => {
-            if attr.display_hint.as_deref() != Some("ipv4-or-v6") {
-                return unsupported(place, "binary without display-hint: ipv4-or-v6");
-            }
+            let is_address = match attr.display_hint.as_deref() {
+                None => false,
+                Some("ipv4-or-v6") => true,
+                Some(_) => {
+                    return unsupported(place, "binary with another display-hint than ipv4-or-v6");
+                }
+            };
             match (checks.exact_len, checks.min_len, checks.max_len) {
+                (None, None, Some(max)) if !is_address => Kind::Bytes { max },
+                _ if !is_address => {
+                    return unsupported(place, "binary that is no address without max-len alone");
+                }
                 (Some(len), None, None) => Kind::Address { min: len, max: len },
                 (None, Some(min), Some(max)) if min <= max => Kind::Address { min, max },
                 _ => {
@@ -483,7 +506,7 @@ fn resolve_kind(
         (
             "checks of a length",
             (checks.min_len.is_some() || checks.max_len.is_some() || checks.exact_len.is_some())
-                && !matches!(kind, Kind::Address { .. }),
+                && !matches!(kind, Kind::Address { .. } | Kind::Bytes { .. }),
         ),
     ];
     for (what, is_left) in leftover {

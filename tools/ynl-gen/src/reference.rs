@@ -243,6 +243,7 @@ fn type_of(family: &Family, attr: &Attr) -> String {
         Kind::Be16 => "u16, big-endian".into(),
         Kind::Uint => "uint".into(),
         Kind::Address { .. } => "address".into(),
+        Kind::Bytes { .. } => "bytes".into(),
         Kind::Nest { index } => {
             let set = &family.sets[index].name;
             format!("nest of [{set}](#{set}-attributes)")
@@ -261,6 +262,7 @@ fn accepted(family: &Family, attr: &Attr) -> String {
         Kind::Flags { index } => format!("bits of {:#x}", family.mask(index)),
         Kind::Address { min, max } if min == max => format!("{min} bytes"),
         Kind::Address { min, max } => format!("{min} to {max} bytes"),
+        Kind::Bytes { max } => format!("up to {max} bytes"),
         Kind::U32 { max: None } | Kind::Be16 | Kind::Uint | Kind::Nest { .. } => "any".into(),
     }
 }

@@ -499,7 +499,7 @@ fn what_no_output_can_say_is_refused_with_its_place() {
         (
             "display-hint: ipv4-or-v6",
             "display-hint: mac",
-            "attribute inner.addr: binary without display-hint: ipv4-or-v6 is not supported",
+            "attribute inner.addr: binary with another display-hint than ipv4-or-v6 is not supported",
         ),
         (
             "min-len: 4, ",

@@ -348,6 +348,11 @@ fn fields(set: &Set) -> impl Iterator<Item = &Attr> {
         .filter(|a| a.replied || set.nested_in_request)
 }
 
+/// Whether a request borrows it.
+fn is_borrowed(kind: Kind) -> bool {
+    matches!(kind, Kind::Nest { .. } | Kind::Bytes { .. })
+}
+
 fn rust_type(family: &Family, kind: Kind) -> String {
     match kind {
         Kind::U32 { .. } => "u32".into(),
@@ -355,6 +360,7 @@ fn rust_type(family: &Family, kind: Kind) -> String {
         Kind::Be16 => "u16".into(),
         Kind::Uint => "u64".into(),
         Kind::Address { .. } => "IpAddr".into(),
+        Kind::Bytes { .. } => "crate::Bytes".into(),
         Kind::Nest { index } => camel(&family.sets[index].name),
     }
 }
@@ -425,6 +431,7 @@ fn write_decode(f: &mut String, family: &Family, set: &Set) {
             Kind::Be16 => "attr.be16()?".into(),
             Kind::Uint => "attr.uint()?".into(),
             Kind::Address { .. } => "attr.address()?".into(),
+            Kind::Bytes { .. } => "crate::Bytes(attr.octets())".into(),
             Kind::Nest { index } => {
                 format!(
                     "{}::decode(attr.nested())?",
@@ -458,9 +465,10 @@ fn encode_field(f: &mut String, attr: &Attr, by_ref: bool) {
         Kind::Be16 => format!("out.be16({id}, value)"),
         Kind::Uint => format!("out.uint({id}, value)"),
         Kind::Address { .. } => format!("out.address({id}, value)"),
+        Kind::Bytes { .. } => format!("out.bytes({id}, &value.0)"),
         Kind::Nest { .. } => format!("out.nested({id}, |out| value.encode(out))"),
     };
-    let by_ref = if by_ref && matches!(attr.kind, Kind::Nest { .. }) {
+    let by_ref = if by_ref && is_borrowed(attr.kind) {
         "&"
     } else {
         ""
@@ -545,7 +553,7 @@ fn write_request(
         if dump { "DumpRequest" } else { "Request" }
     );
     let attrs = || exchange.request.iter().map(|&i| &set.attrs[i]);
-    let borrows = attrs().any(|a| matches!(a.kind, Kind::Nest { .. }));
+    let borrows = attrs().any(|a| is_borrowed(a.kind));
     let (declared, elided) = if borrows { ("<'a>", "<'_>") } else { ("", "") };
     put!(f, "");
     f.push_str(&comment(0, "///", &op.doc));
@@ -560,11 +568,7 @@ fn write_request(
                 "///",
                 &doc_or(&attr.doc, &format!("`{}`.", attr.name)),
             ));
-            let by_ref = if matches!(attr.kind, Kind::Nest { .. }) {
-                "&'a "
-            } else {
-                ""
-            };
+            let by_ref = if is_borrowed(attr.kind) { "&'a " } else { "" };
             let kind = rust_type(family, attr.kind);
             put!(
                 f,
