@@ -9,14 +9,15 @@
 //! No packet is modified.
 
 use crate::{
+    forward,
     hook::{self, drop_packet},
     net::{
-        forward::{Sender, Socket, Unsent},
+        forward::{Output, Sender, Socket},
         netfilter::Verdict,
         skbuff::Packet,
     },
     pernet::Ns,
-    service::{Output, Scheduler, Service},
+    service::{Scheduler, Service},
     stats::Stat,
     xlate::{
         choose::{self, Ask, Choice, Origin, State},
@@ -250,31 +251,12 @@ fn send(ns: &Ns, service: &Service, at: usize, packet: Packet, guard: &rcu::Guar
     let Some(node) = service.nodes.get(at) else {
         return drop_packet(ns, packet, Stat::DropNoNode);
     };
-    if packet.is_lro() {
-        return drop_packet(ns, packet, Stat::DropMalformed);
-    }
+    let own = service.me.and_then(|me| service.nodes.get(me));
+    let source = own.map_or([0; 16], |own| own.via);
     let family = service.key.family();
-    let sent = match node.output {
-        Output::Direct => packet.send_direct(ns.net, family, &node.via, guard),
-        Output::Tunnel => {
-            let own = service.me.and_then(|me| service.nodes.get(me));
-            let source = own.map_or([0; 16], |own| own.via);
-            packet.send_tunnel(ns.net, family, &source, &node.via, guard)
-        }
-    };
-    match sent {
-        Ok(()) => {
-            node.count();
-            ns.count(Stat::Dispatched);
-            Verdict::Stolen
-        }
-        Err(Unsent::NoRoute(packet)) => drop_packet(ns, packet, Stat::DropNoRoute),
-        Err(Unsent::NoMemory(packet)) => drop_packet(ns, packet, Stat::DropNoMemory),
-        Err(Unsent::Loop(packet)) => drop_packet(ns, packet, Stat::DropLoop),
-        Err(Unsent::TooBig(packet, mtu)) => {
-            ns.count(Stat::DropTooBig);
-            packet.refuse_too_big(family, mtu);
-            Verdict::Stolen
-        }
+    if forward::send(ns, packet, family, &node.hop(), &source, guard) {
+        node.count();
+        ns.count(Stat::Dispatched);
     }
+    Verdict::Stolen
 }

@@ -16,6 +16,7 @@ use crate::{
         self, Direction, Rst, Seen, DRAINING, ECHOING, ENDED, FLOORED, FROZEN, KEPT, LIMITED,
         PROMISED, SHARED, WAITING,
     },
+    forward,
     net::{
         netfilter::{Filter, Hook, HookState, Verdict},
         skbuff::Packet,
@@ -156,6 +157,13 @@ fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, way: Way, guard: &rcu:
     let Some((terms, _)) = splice.terms(flow.direction()) else {
         return Verdict::Accept(packet);
     };
+    if let Some(hop) = &terms.hop {
+        // About what the host that has the connection now has sent.
+        if forward::send(ns, packet, ip.family, hop, &[0; 16], guard) {
+            ns.count(Stat::IcmpErrors);
+        }
+        return Verdict::Stolen;
+    }
     // What a dormant socket has sent is its own affair.
     let own = flow.has(DRAINING) && quote.seq.before(terms.ack_origin);
     if own || packet.checksum_is_partial() {
@@ -206,6 +214,12 @@ fn late(
     }
     if splice.phase() == Phase::Tombstone {
         return carry(ns, splice, direction, packet, ip, origin);
+    }
+    if let (Some((terms, _)), true) = (splice.terms(direction), seg.flags.contains(Flags::RST)) {
+        if let Some(hop) = &terms.hop {
+            // Its server has not been told.
+            return forward::moved(ns, splice, direction, packet, &seg, hop);
+        }
     }
     if !seg.flags.contains(Flags::RST) {
         // RFC 9293, section 3.10.7.1.
@@ -311,6 +325,9 @@ fn carry(
     let Some(mut seg) = parse_segment(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
+    if let Some(hop) = &terms.hop {
+        return forward::moved(ns, splice, direction, packet, &seg, hop);
+    }
     if packet.is_lro() {
         return drop_packet(ns, packet, Stat::DropMalformed);
     }
@@ -873,6 +890,10 @@ fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) 
         return Verdict::Accept(packet);
     };
     match splice.phase() {
+        // The client knows nothing of the handshake that a connection is born with.
+        Phase::Arming if splice.is_arriving() || splice.is_too_late(&seg) => {
+            drop_packet(ns, packet, Stat::DropLocal)
+        }
         Phase::Arming | Phase::Returned | Phase::Aborted => Verdict::Accept(packet),
         Phase::Live | Phase::Settling if is_own(splice, flow, &seg) => Verdict::Accept(packet),
         Phase::Live | Phase::Settling => drop_packet(ns, packet, Stat::DropLocal),

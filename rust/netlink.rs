@@ -6,20 +6,22 @@
 use crate::{
     flow::{self, Direction, Progress, Terms, DRAINING, ECHOING, FIN_ACKED, FIN_SEEN, FLOORED},
     net::{
-        forward,
+        forward::{self, Hop, Output},
+        leg::Migrant,
         namespace::Namespace,
         netfilter::in_packet_context,
         netlink::{DumpOut, Family, Group, Op, Put, Registration, Request},
         socket::TcpSocket,
     },
     netlink_gen::{
-        self as gen, node_attr, service_attr, splice_attr, DelMode, EndReason, FlowAttrs, FlowPut,
-        Handler, NodeAttrs, NodeOutput, NodePut, NodeState, ServiceAttrs, ServicePut, SpliceAttrs,
-        SplicePut, SpliceState, StatsPut,
+        self as gen, handoff_attr, node_attr, service_attr, splice_attr, DelMode, EndReason,
+        FlowAttrs, FlowPut, Handler, HandoffAttrs, HandoffPut, HandoffStream, NodeAttrs,
+        NodeOutput, NodePut, NodeState, ServiceAttrs, ServicePut, SpliceAttrs, SplicePut,
+        SpliceState, StatsPut,
     },
     pernet::Ns,
-    service::{Change, Key, Node, Output, Refusal as Unchanged, Scheduler, Service},
-    splice::{self, NoReturn, Phase, Reason, Refusal, Row, Splice, Wishes},
+    service::{Change, Key, Node, Refusal as Unchanged, Scheduler, Service},
+    splice::{self, Absent, NoReturn, Phase, Reason, Refusal, Row, Splice, Stream, Wishes},
     stats::Stat,
     xlate::{
         choose::State,
@@ -32,7 +34,7 @@ use kernel::{module::this_module, pr_warn_once, prelude::*, sync::Arc};
 
 struct Handlers;
 
-static OPS: [Op; 14] = gen::ops::<Handlers>();
+static OPS: [Op; 20] = gen::ops::<Handlers>();
 static GROUPS: [Group; gen::MCGRPS.len()] = [Group::new(gen::MCGRPS[gen::MCGRP_EVENTS as usize])];
 static FAMILY: Family = Family::new(
     this_module::<crate::LocalModule>(),
@@ -127,6 +129,103 @@ impl Handler for Handlers {
         req.reply(|put| put_stats(put, &ns))
     }
 
+    fn handoff_export(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
+        let Some(fd) = attrs.fd() else {
+            return Err(req.refuse_missing(
+                handoff_attr::FD,
+                fmt!("say which connection: fd is missing"),
+            ));
+        };
+        let ns = Ns::of(req.net())?;
+        let socket = socket(req, fd, handoff_attr::FD)?;
+        let wishes = Wishes {
+            idle_timeout: attrs.idle_timeout(),
+            ..Wishes::default()
+        };
+        let module = this_module::<crate::LocalModule>();
+        let (splice, migrant) = splice::export(&ns, socket, &wishes, module)
+            .inspect_err(|_| ns.count(Stat::Refused))
+            .map_err(|refusal| refuse(req, refusal))?;
+        req.reply(|put| put_migrant(put, splice.id(), &migrant))
+    }
+
+    fn handoff_read(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
+        let (splice, stream, seq) = find_stream(req, &attrs)?;
+        let mut bytes = KVVec::from_elem(0u8, PIECE, GFP_KERNEL)?;
+        let (seq, len) = splice
+            .read_moving(stream, seq, &mut bytes)
+            .map_err(|e| match e {
+                e if e == ENOENT => not_moving(req),
+                e => e,
+            })?;
+        req.reply_with(len, |put| {
+            let mut put = HandoffPut::new(put);
+            put.seq(seq.0)?;
+            put.bytes(bytes.get(..len).unwrap_or(&[]))
+        })
+    }
+
+    fn handoff_import(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let migrant = read_migrant(&attrs)
+            .map_err(|what| req.refuse(EINVAL, fmt!("{what} is missing or does not fit")))?;
+        let splice = splice::import(&ns, &migrant)
+            .inspect_err(|_| ns.count(Stat::Refused))
+            .map_err(|refusal| refuse(req, refusal))?;
+        req.reply(|put| HandoffPut::new(put).id(splice.id()))
+    }
+
+    fn handoff_write(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
+        let (splice, stream, seq) = find_stream(req, &attrs)?;
+        let Some(bytes) = attrs.bytes() else {
+            return Err(req.refuse_missing(handoff_attr::BYTES, fmt!("bytes is missing")));
+        };
+        splice
+            .write_moving(stream, seq, bytes)
+            .map_err(|absent| refuse_arrival(req, absent))
+    }
+
+    fn handoff_commit(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
+        let splice = find_moving(req, &attrs)?;
+        if splice.is_arriving() {
+            return splice.arrive().map_err(|absent| {
+                count_refused(req);
+                refuse_arrival(req, absent)
+            });
+        }
+        let family = splice.to_server().key().family;
+        let hop = match (attrs.output(), attrs.via()) {
+            (output, Some(via)) => read_hop(family, output.unwrap_or(NodeOutput::Direct), via)
+                .map_err(|()| {
+                    req.refuse_attr(
+                        EINVAL,
+                        handoff_attr::VIA,
+                        fmt!("via is not of the connection's address family"),
+                    )
+                })?,
+            (_, None) => {
+                return Err(req.refuse_missing(
+                    handoff_attr::VIA,
+                    fmt!("say which host has the connection: via is missing"),
+                ));
+            }
+        };
+        if splice.depart(hop) {
+            Ok(())
+        } else {
+            Err(not_moving(req))
+        }
+    }
+
+    fn handoff_abort(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
+        let splice = find_moving(req, &attrs)?;
+        if splice.abort_moving() {
+            Ok(())
+        } else {
+            Err(not_moving(req))
+        }
+    }
+
     fn service_new(req: &Request<'_>, attrs: ServiceAttrs<'_>) -> Result {
         let ns = Ns::of(req.net())?;
         let key = service_key(req, attrs.address(), attrs.port())?;
@@ -206,10 +305,7 @@ impl Handler for Handlers {
                 NodeState::Draining => State::Draining,
                 NodeState::Down => State::Down,
             }),
-            output: attrs.output().map(|output| match output {
-                NodeOutput::Direct => Output::Direct,
-                NodeOutput::Tunnel => Output::Tunnel,
-            }),
+            output: attrs.output().map(meant),
             local: attrs
                 .flags()
                 .map(|flags| flags & gen::node_flags::LOCAL != 0),
@@ -354,10 +450,7 @@ fn put_node(put: &mut Put<'_>, service: &Service, at: usize) -> Result {
         State::Draining => NodeState::Draining,
         State::Down => NodeState::Down,
     })?;
-    put.output(match node.output {
-        Output::Direct => NodeOutput::Direct,
-        Output::Tunnel => NodeOutput::Tunnel,
-    })?;
+    put.output(said(node.output))?;
     put.flags(if node.local {
         gen::node_flags::LOCAL
     } else {
@@ -452,6 +545,190 @@ fn find(req: &Request<'_>, attrs: &SpliceAttrs<'_>) -> Result<Arc<Splice>> {
     })
 }
 
+/// The TCP socket behind a descriptor of the caller.
+fn socket(req: &Request<'_>, fd: u32, attr: u16) -> Result<TcpSocket> {
+    TcpSocket::from_fd(fd).map_err(|e| {
+        if e == EPROTONOSUPPORT {
+            req.refuse_attr(e, attr, fmt!("descriptor {fd} is not a TCP socket"))
+        } else if e == ENOTSOCK {
+            req.refuse_attr(e, attr, fmt!("descriptor {fd} is not a socket"))
+        } else {
+            req.refuse_attr(e, attr, fmt!("descriptor {fd} is not open in the caller"))
+        }
+    })
+}
+
+/// Bytes in an answer of `handoff-read`, at most.
+const PIECE: usize = 16 << 10;
+
+fn find_moving(req: &Request<'_>, attrs: &HandoffAttrs<'_>) -> Result<Arc<Splice>> {
+    let Some(id) = attrs.id() else {
+        return Err(req.refuse_missing(
+            handoff_attr::ID,
+            fmt!("say which connection: id is missing"),
+        ));
+    };
+    Ns::of(req.net())?.get(id).ok_or_else(|| not_moving(req))
+}
+
+fn find_stream(req: &Request<'_>, attrs: &HandoffAttrs<'_>) -> Result<(Arc<Splice>, Stream, Seq)> {
+    let splice = find_moving(req, attrs)?;
+    let (Some(stream), Some(seq)) = (attrs.stream(), attrs.seq()) else {
+        return Err(req.refuse(EINVAL, fmt!("stream or seq is missing")));
+    };
+    let stream = match stream {
+        HandoffStream::Received => Stream::Received,
+        HandoffStream::Sent => Stream::Sent,
+    };
+    Ok((splice, stream, Seq(seq)))
+}
+
+fn not_moving(req: &Request<'_>) -> Error {
+    req.refuse_attr(
+        ENOENT,
+        handoff_attr::ID,
+        fmt!("no connection of this id is being moved; five seconds are allowed"),
+    )
+}
+
+fn refuse_arrival(req: &Request<'_>, absent: Absent) -> Error {
+    req.refuse(absent.errno(), fmt!("{absent}"))
+}
+
+fn count_refused(req: &Request<'_>) {
+    if let Ok(ns) = Ns::of(req.net()) {
+        ns.count(Stat::Refused);
+    }
+}
+
+/// How a packet gets to another host, of the interface.
+fn meant(output: NodeOutput) -> Output {
+    match output {
+        NodeOutput::Direct => Output::Direct,
+        NodeOutput::Tunnel => Output::Tunnel,
+    }
+}
+
+/// The reverse.
+fn said(output: Output) -> NodeOutput {
+    match output {
+        Output::Direct => NodeOutput::Direct,
+        Output::Tunnel => NodeOutput::Tunnel,
+    }
+}
+
+/// Another host, from attributes.
+fn read_hop(family: IpFamily, output: NodeOutput, via: &[u8]) -> Result<Hop, ()> {
+    if via.len() != family.addr_len() {
+        return Err(());
+    }
+    let mut address = [0; 16];
+    for (to, from) in address.iter_mut().zip(via) {
+        *to = *from;
+    }
+    Ok(Hop {
+        output: meant(output),
+        via: address,
+    })
+}
+
+fn put_migrant(put: &mut Put<'_>, id: u64, m: &Migrant) -> Result {
+    let mut put = HandoffPut::new(put);
+    put.id(id)?;
+    put.remote(m.arrives.source())?;
+    put.local(m.arrives.destination())?;
+    put.remote_port(u16::from_be_bytes(m.arrives.sport))?;
+    put.local_port(u16::from_be_bytes(m.arrives.dport))?;
+    put.rcv_start(m.rcv_start.0)?;
+    put.rcv_next(m.rcv_next.0)?;
+    put.rcv_edge(m.rcv_edge.0)?;
+    put.snd_una(m.snd_una.0)?;
+    put.snd_sent(m.snd_sent.0)?;
+    put.snd_next(m.snd_next.0)?;
+    put.snd_edge(m.snd_edge.0)?;
+    put.mss(m.mss.into())?;
+    put.acked(m.acked)?;
+    let mut flags = 0;
+    if let Some((theirs, ours)) = m.wscale {
+        flags |= gen::handoff_flags::SCALING;
+        put.wscale_in(theirs.into())?;
+        put.wscale_out(ours.into())?;
+    }
+    if let Some((tsval, ts_recent)) = m.stamps {
+        flags |= gen::handoff_flags::TIMESTAMPS;
+        put.tsval(tsval)?;
+        put.ts_recent(ts_recent)?;
+    }
+    for (is, flag) in [
+        (m.usec, gen::handoff_flags::MICROSECONDS),
+        (m.sack, gen::handoff_flags::SACK),
+        (m.ecn, gen::handoff_flags::ECN),
+        (m.fin, gen::handoff_flags::FIN),
+    ] {
+        if is {
+            flags |= flag;
+        }
+    }
+    put.flags(flags)
+}
+
+/// A connection of another host, from attributes.
+fn read_migrant(attrs: &HandoffAttrs<'_>) -> Result<Migrant, &'static str> {
+    let flags = attrs.flags().unwrap_or(0);
+    let has = |flag: u32| flags & flag != 0;
+    let shift =
+        |value: Option<u32>, what| value.and_then(|shift| u8::try_from(shift).ok()).ok_or(what);
+    let arrives = read_key(
+        attrs.remote(),
+        attrs.remote_port(),
+        attrs.local(),
+        attrs.local_port(),
+    )
+    .ok_or("an address or a port")?;
+    let migrant = Migrant {
+        arrives,
+        rcv_start: Seq(attrs.rcv_start().ok_or("rcv-start")?),
+        rcv_next: Seq(attrs.rcv_next().ok_or("rcv-next")?),
+        rcv_edge: Seq(attrs.rcv_edge().ok_or("rcv-edge")?),
+        snd_una: Seq(attrs.snd_una().ok_or("snd-una")?),
+        snd_sent: Seq(attrs.snd_sent().ok_or("snd-sent")?),
+        snd_next: Seq(attrs.snd_next().ok_or("snd-next")?),
+        snd_edge: Seq(attrs.snd_edge().ok_or("snd-edge")?),
+        wscale: if has(gen::handoff_flags::SCALING) {
+            Some((
+                shift(attrs.wscale_in(), "wscale-in")?,
+                shift(attrs.wscale_out(), "wscale-out")?,
+            ))
+        } else {
+            None
+        },
+        stamps: if has(gen::handoff_flags::TIMESTAMPS) {
+            Some((
+                attrs.tsval().ok_or("tsval")?,
+                attrs.ts_recent().ok_or("ts-recent")?,
+            ))
+        } else {
+            None
+        },
+        mss: attrs
+            .mss()
+            .and_then(|mss| u16::try_from(mss).ok())
+            .ok_or("mss")?,
+        acked: attrs.acked().unwrap_or(0),
+        usec: has(gen::handoff_flags::MICROSECONDS),
+        sack: has(gen::handoff_flags::SACK),
+        ecn: has(gen::handoff_flags::ECN),
+        fin: has(gen::handoff_flags::FIN),
+    };
+    if migrant.rcv_start.after(migrant.rcv_next) {
+        return Err("rcv-start, which is after rcv-next,");
+    }
+    if migrant.snd_una.after(migrant.snd_sent) || migrant.snd_sent.after(migrant.snd_next) {
+        return Err("snd-sent, which is not between snd-una and snd-next,");
+    }
+    Ok(migrant)
+}
+
 fn arm(
     req: &Request<'_>,
     ns: &Arc<Ns>,
@@ -470,19 +747,8 @@ fn arm(
             fmt!("split is for the server's host, which makes the splice of numbers"),
         ));
     }
-    let socket = |fd: u32, attr: u16| {
-        TcpSocket::from_fd(fd).map_err(|e| {
-            if e == EPROTONOSUPPORT {
-                req.refuse_attr(e, attr, fmt!("descriptor {fd} is not a TCP socket"))
-            } else if e == ENOTSOCK {
-                req.refuse_attr(e, attr, fmt!("descriptor {fd} is not a socket"))
-            } else {
-                req.refuse_attr(e, attr, fmt!("descriptor {fd} is not open in the caller"))
-            }
-        })
-    };
-    let client = socket(client, splice_attr::CLIENT_FD)?;
-    let server = socket(server, splice_attr::SERVER_FD)?;
+    let client = socket(req, client, splice_attr::CLIENT_FD)?;
+    let server = socket(req, server, splice_attr::SERVER_FD)?;
     let module = this_module::<crate::LocalModule>();
     splice::arm(ns, client, server, &wishes, module).map_err(|refusal| refuse(req, refusal))
 }
@@ -497,6 +763,7 @@ fn read_wishes(attrs: &SpliceAttrs<'_>) -> Wishes {
         cut_when_idle: flags & gen::splice_flags::CUT_WHEN_IDLE != 0,
         replicated: flags & gen::splice_flags::REPLICATED != 0,
         split: flags & gen::splice_flags::SPLIT != 0,
+        arrives: false,
     }
 }
 
@@ -591,6 +858,14 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
                 .unwrap_or(ack_last.0.wrapping_add(ack_delta))),
             tsecr_floor: flow.tsecr_floor().unwrap_or(0),
             mss,
+            hop: match (flow.output(), flow.via()) {
+                (None, None) => None,
+                (output, Some(via)) => Some(
+                    read_hop(key.family, output.unwrap_or(NodeOutput::Direct), via)
+                        .map_err(|()| "via")?,
+                ),
+                (Some(_), None) => return Err("via"),
+            },
         },
         seq_next: Seq(flow.seq_next().ok_or("seq-next")?),
         ack_last,
@@ -674,6 +949,14 @@ fn put_flow(put: &mut FlowPut<'_, '_>, flow: &flow::Entry, terms: &Terms) -> Res
     put.bytes(carried.bytes)?;
     if terms.mss != 0 {
         put.mss(terms.mss.into())?;
+    }
+    if let Some(hop) = &terms.hop {
+        put.output(said(hop.output))?;
+        put.via(
+            hop.via
+                .get(..flow.key().family.addr_len())
+                .unwrap_or(&hop.via),
+        )?;
     }
     put.window_edge(flow.edge().0)?;
     if edit.timestamps {
@@ -779,7 +1062,10 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
     put.drop_no_node(ns.counted(Stat::DropNoNode))?;
     put.drop_not_owned(ns.counted(Stat::DropNotOwned))?;
     put.drop_loop(ns.counted(Stat::DropLoop))?;
-    put.waited(ns.counted(Stat::Waited))
+    put.waited(ns.counted(Stat::Waited))?;
+    put.forwarded(ns.counted(Stat::Forwarded))?;
+    put.handed_off(ns.counted(Stat::HandedOff))?;
+    put.taken_over(ns.counted(Stat::TakenOver))
 }
 
 /// A node is known by its frames: its link-layer address is learned before they come.

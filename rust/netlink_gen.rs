@@ -61,6 +61,27 @@ pub const CMD_NODE_DEL: u8 = 14;
 pub const CMD_NODE_SET_NTF: u8 = 15;
 /// A node was taken out, by itself or with its service.
 pub const CMD_NODE_DEL_NTF: u8 = 16;
+/// Begin to move a connection to another host: its packets are held, its socket sleeps. Answers
+/// with where it stands. It goes on as if nothing had been asked if nothing is said of it for five
+/// seconds.
+pub const CMD_HANDOFF_EXPORT: u8 = 17;
+/// Read bytes of a connection that is being exported, from seq on: as many as are in one piece, 16
+/// KiB at most. Of what was received, the next piece if there is a gap. No bytes are the end.
+pub const CMD_HANDOFF_READ: u8 = 18;
+/// Begin to take a connection of another host: its packets are held. It is forgotten if it is not
+/// there in five seconds.
+pub const CMD_HANDOFF_IMPORT: u8 = 19;
+/// Add bytes to a connection that is being imported, each stream in order. What was received may
+/// have gaps after rcv-next.
+pub const CMD_HANDOFF_WRITE: u8 = 20;
+/// Of an imported connection: it goes into the accept queue of whoever listens on its address and
+/// port, its bytes waiting to be read, and is an ordinary connection of this host. Of an exported
+/// one: another host has it, the socket is gone without a FIN or a RST, and the client's packets go
+/// to that host.
+pub const CMD_HANDOFF_COMMIT: u8 = 21;
+/// Of an exported connection: its socket goes on as if nothing had been asked. Of an imported one:
+/// it is forgotten.
+pub const CMD_HANDOFF_ABORT: u8 = 22;
 
 /// Names of the multicast groups, by index.
 pub const MCGRPS: [&CStr; 1] = [c"events"];
@@ -286,6 +307,43 @@ pub mod node_flags {
     pub const LOCAL: u32 = 1 << 0;
 }
 
+/// What was negotiated for a connection that moves, and where it stands.
+pub mod handoff_flags {
+    /// RFC 7323 timestamps.
+    pub const TIMESTAMPS: u32 = 1 << 0;
+    /// This side's timestamps tick in microseconds.
+    pub const MICROSECONDS: u32 = 1 << 1;
+    /// RFC 2018 selective acknowledgement.
+    pub const SACK: u32 = 1 << 2;
+    /// RFC 7323 window scaling.
+    pub const SCALING: u32 = 1 << 3;
+    /// RFC 3168 explicit congestion notification.
+    pub const ECN: u32 = 1 << 4;
+    /// The client has sent a FIN, which rcv-next counts.
+    pub const FIN: u32 = 1 << 5;
+}
+
+/// Which bytes of a connection that moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum HandoffStream {
+    /// The client has sent them, and nobody has read them.
+    Received = 0,
+    /// They were sent to the client, or are to be, and were not acknowledged.
+    Sent = 1,
+}
+
+impl HandoffStream {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Received),
+            1 => Some(Self::Sent),
+            _ => None,
+        }
+    }
+}
+
 /// Attribute ids of `flow`.
 pub mod flow_attr {
     /// Source address of arriving packets; 4 bytes for IPv4, 16 for IPv6.
@@ -343,6 +401,11 @@ pub mod flow_attr {
     /// The receiver's TSval that the proxy echoed last, in numbers of leaving packets; while
     /// echoing.
     pub const TSECR_FLOOR: u16 = 25;
+    /// The connection has moved to another host: packets go there as they are, in this way. Absent
+    /// for a flow whose packets are translated and go where they are routed.
+    pub const OUTPUT: u16 = 26;
+    /// The address that reaches that host; with output.
+    pub const VIA: u16 = 27;
 }
 
 /// Attribute ids of `splice`.
@@ -451,6 +514,12 @@ pub mod stats_attr {
     /// Packets that the local socket would have taken in, on their way when it was spliced, that
     /// waited until the window of the other end took them.
     pub const WAITED: u16 = 29;
+    /// Packets of connections that have moved, sent to the host that has them.
+    pub const FORWARDED: u16 = 30;
+    /// Connections that moved to another host.
+    pub const HANDED_OFF: u16 = 31;
+    /// Connections that came from another host.
+    pub const TAKEN_OVER: u16 = 32;
 }
 
 /// Attribute ids of `service`.
@@ -496,9 +565,68 @@ pub mod node_attr {
     pub const SINCE: u16 = 12;
 }
 
+/// Attribute ids of `handoff`.
+pub mod handoff_attr {
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    pub const ID: u16 = 1;
+    /// File descriptor, in the caller, of the connected TCP socket.
+    pub const FD: u16 = 2;
+    /// The client's address.
+    pub const REMOTE: u16 = 3;
+    /// The address that the client has connected to; the family of remote.
+    pub const LOCAL: u16 = 4;
+    /// The client's port.
+    pub const REMOTE_PORT: u16 = 5;
+    /// The port that the client has connected to.
+    pub const LOCAL_PORT: u16 = 6;
+    /// Number of the first byte that the new owner is to read.
+    pub const RCV_START: u16 = 7;
+    /// Number that is expected from the client next; all before it is acknowledged.
+    pub const RCV_NEXT: u16 = 8;
+    /// Where the widest window ends that the client was given.
+    pub const RCV_EDGE: u16 = 9;
+    /// Oldest number of this side that the client has not acknowledged.
+    pub const SND_UNA: u16 = 10;
+    /// Number after the last byte that was sent.
+    pub const SND_SENT: u16 = 11;
+    /// Number after the last byte that was given to TCP to be sent.
+    pub const SND_NEXT: u16 = 12;
+    /// Where the window ends that the client has given.
+    pub const SND_EDGE: u16 = 13;
+    /// Shift of windows that the client announces; with scaling.
+    pub const WSCALE_IN: u16 = 14;
+    /// Shift of windows that this side announces; with scaling.
+    pub const WSCALE_OUT: u16 = 15;
+    /// This side's TSval goes on from here; with timestamps.
+    pub const TSVAL: u16 = 16;
+    /// The client's TSval to echo; with timestamps.
+    pub const TS_RECENT: u16 = 17;
+    /// The largest segment that the client takes, in bytes of options and payload.
+    pub const MSS: u16 = 18;
+    /// Bytes that the client has acknowledged, 2^30 at most; bounds how old an acknowledgement may
+    /// be.
+    pub const ACKED: u16 = 19;
+    /// What was negotiated, and where it stands.
+    pub const FLAGS: u16 = 20;
+    /// Which bytes.
+    pub const STREAM: u16 = 21;
+    /// Number of the first of them.
+    pub const SEQ: u16 = 22;
+    /// The bytes.
+    pub const BYTES: u16 = 23;
+    /// How packets of the client get to the host that has the connection now.
+    pub const OUTPUT: u16 = 24;
+    /// The address that reaches that host.
+    pub const VIA: u16 = 25;
+    /// Milliseconds without a packet of the client after which it is asked whether it is still
+    /// there, once the connection has moved; 0 is never. A client that says nothing to that has its
+    /// entry forgotten, and nobody is told.
+    pub const IDLE_TIMEOUT: u16 = 26;
+}
+
 /// What the kernel accepts in a nest of `flow` attributes.
-static FLOW_POLICY: [Policy; 26] = {
-    let mut policy = [Policy::UNSET; 26];
+static FLOW_POLICY: [Policy; 28] = {
+    let mut policy = [Policy::UNSET; 28];
     policy[flow_attr::SADDR as usize] = Policy::binary(4, 16);
     policy[flow_attr::DADDR as usize] = Policy::binary(4, 16);
     policy[flow_attr::SPORT as usize] = Policy::be16();
@@ -524,6 +652,8 @@ static FLOW_POLICY: [Policy; 26] = {
     policy[flow_attr::WINDOW_EDGE as usize] = Policy::u32();
     policy[flow_attr::TSVAL_LAST as usize] = Policy::u32();
     policy[flow_attr::TSECR_FLOOR as usize] = Policy::u32();
+    policy[flow_attr::OUTPUT as usize] = Policy::u32_max(1);
+    policy[flow_attr::VIA as usize] = Policy::binary(4, 16);
     policy
 };
 
@@ -624,6 +754,73 @@ static NODE_DEL_POLICY: [Policy; 4] = {
     policy[node_attr::ADDRESS as usize] = Policy::binary(4, 16);
     policy[node_attr::PORT as usize] = Policy::be16();
     policy[node_attr::ID as usize] = Policy::u32();
+    policy
+};
+
+/// What the kernel accepts in a `handoff-export` request.
+static HANDOFF_EXPORT_POLICY: [Policy; 27] = {
+    let mut policy = [Policy::UNSET; 27];
+    policy[handoff_attr::FD as usize] = Policy::u32();
+    policy[handoff_attr::IDLE_TIMEOUT as usize] = Policy::uint();
+    policy
+};
+
+/// What the kernel accepts in a `handoff-read` request.
+static HANDOFF_READ_POLICY: [Policy; 23] = {
+    let mut policy = [Policy::UNSET; 23];
+    policy[handoff_attr::ID as usize] = Policy::uint();
+    policy[handoff_attr::STREAM as usize] = Policy::u32_max(1);
+    policy[handoff_attr::SEQ as usize] = Policy::u32();
+    policy
+};
+
+/// What the kernel accepts in a `handoff-import` request.
+static HANDOFF_IMPORT_POLICY: [Policy; 21] = {
+    let mut policy = [Policy::UNSET; 21];
+    policy[handoff_attr::REMOTE as usize] = Policy::binary(4, 16);
+    policy[handoff_attr::LOCAL as usize] = Policy::binary(4, 16);
+    policy[handoff_attr::REMOTE_PORT as usize] = Policy::be16();
+    policy[handoff_attr::LOCAL_PORT as usize] = Policy::be16();
+    policy[handoff_attr::RCV_START as usize] = Policy::u32();
+    policy[handoff_attr::RCV_NEXT as usize] = Policy::u32();
+    policy[handoff_attr::RCV_EDGE as usize] = Policy::u32();
+    policy[handoff_attr::SND_UNA as usize] = Policy::u32();
+    policy[handoff_attr::SND_SENT as usize] = Policy::u32();
+    policy[handoff_attr::SND_NEXT as usize] = Policy::u32();
+    policy[handoff_attr::SND_EDGE as usize] = Policy::u32();
+    policy[handoff_attr::WSCALE_IN as usize] = Policy::u32_max(14);
+    policy[handoff_attr::WSCALE_OUT as usize] = Policy::u32_max(14);
+    policy[handoff_attr::TSVAL as usize] = Policy::u32();
+    policy[handoff_attr::TS_RECENT as usize] = Policy::u32();
+    policy[handoff_attr::MSS as usize] = Policy::u32();
+    policy[handoff_attr::ACKED as usize] = Policy::u32();
+    policy[handoff_attr::FLAGS as usize] = Policy::u32_mask(0x3f);
+    policy
+};
+
+/// What the kernel accepts in a `handoff-write` request.
+static HANDOFF_WRITE_POLICY: [Policy; 24] = {
+    let mut policy = [Policy::UNSET; 24];
+    policy[handoff_attr::ID as usize] = Policy::uint();
+    policy[handoff_attr::STREAM as usize] = Policy::u32_max(1);
+    policy[handoff_attr::SEQ as usize] = Policy::u32();
+    policy[handoff_attr::BYTES as usize] = Policy::binary(0, 16384);
+    policy
+};
+
+/// What the kernel accepts in a `handoff-commit` request.
+static HANDOFF_COMMIT_POLICY: [Policy; 26] = {
+    let mut policy = [Policy::UNSET; 26];
+    policy[handoff_attr::ID as usize] = Policy::uint();
+    policy[handoff_attr::OUTPUT as usize] = Policy::u32_max(1);
+    policy[handoff_attr::VIA as usize] = Policy::binary(4, 16);
+    policy
+};
+
+/// What the kernel accepts in a `handoff-abort` request.
+static HANDOFF_ABORT_POLICY: [Policy; 2] = {
+    let mut policy = [Policy::UNSET; 2];
+    policy[handoff_attr::ID as usize] = Policy::uint();
     policy
 };
 
@@ -762,6 +959,17 @@ impl<'a> FlowAttrs<'a> {
     /// echoing.
     pub fn tsecr_floor(&self) -> Option<u32> {
         self.0.u32(flow_attr::TSECR_FLOOR)
+    }
+
+    /// The connection has moved to another host: packets go there as they are, in this way. Absent
+    /// for a flow whose packets are translated and go where they are routed.
+    pub fn output(&self) -> Option<NodeOutput> {
+        self.0.u32(flow_attr::OUTPUT).and_then(NodeOutput::from_u32)
+    }
+
+    /// The address that reaches that host; with output.
+    pub fn via(&self) -> Option<&'a [u8]> {
+        self.0.binary(flow_attr::VIA)
     }
 }
 
@@ -924,6 +1132,151 @@ impl<'a> NodeAttrs<'a> {
     }
 }
 
+/// Reads the `handoff` attributes of a request.
+///
+/// The kernel has checked each value against the policy; `None` is an attribute that is not there.
+#[derive(Clone, Copy)]
+pub struct HandoffAttrs<'a>(Attrs<'a>);
+
+impl<'a> HandoffAttrs<'a> {
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    pub fn id(&self) -> Option<u64> {
+        self.0.uint(handoff_attr::ID)
+    }
+
+    /// File descriptor, in the caller, of the connected TCP socket.
+    pub fn fd(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::FD)
+    }
+
+    /// The client's address.
+    pub fn remote(&self) -> Option<&'a [u8]> {
+        self.0.binary(handoff_attr::REMOTE)
+    }
+
+    /// The address that the client has connected to; the family of remote.
+    pub fn local(&self) -> Option<&'a [u8]> {
+        self.0.binary(handoff_attr::LOCAL)
+    }
+
+    /// The client's port.
+    pub fn remote_port(&self) -> Option<u16> {
+        self.0.be16(handoff_attr::REMOTE_PORT)
+    }
+
+    /// The port that the client has connected to.
+    pub fn local_port(&self) -> Option<u16> {
+        self.0.be16(handoff_attr::LOCAL_PORT)
+    }
+
+    /// Number of the first byte that the new owner is to read.
+    pub fn rcv_start(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::RCV_START)
+    }
+
+    /// Number that is expected from the client next; all before it is acknowledged.
+    pub fn rcv_next(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::RCV_NEXT)
+    }
+
+    /// Where the widest window ends that the client was given.
+    pub fn rcv_edge(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::RCV_EDGE)
+    }
+
+    /// Oldest number of this side that the client has not acknowledged.
+    pub fn snd_una(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::SND_UNA)
+    }
+
+    /// Number after the last byte that was sent.
+    pub fn snd_sent(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::SND_SENT)
+    }
+
+    /// Number after the last byte that was given to TCP to be sent.
+    pub fn snd_next(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::SND_NEXT)
+    }
+
+    /// Where the window ends that the client has given.
+    pub fn snd_edge(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::SND_EDGE)
+    }
+
+    /// Shift of windows that the client announces; with scaling.
+    pub fn wscale_in(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::WSCALE_IN)
+    }
+
+    /// Shift of windows that this side announces; with scaling.
+    pub fn wscale_out(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::WSCALE_OUT)
+    }
+
+    /// This side's TSval goes on from here; with timestamps.
+    pub fn tsval(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::TSVAL)
+    }
+
+    /// The client's TSval to echo; with timestamps.
+    pub fn ts_recent(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::TS_RECENT)
+    }
+
+    /// The largest segment that the client takes, in bytes of options and payload.
+    pub fn mss(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::MSS)
+    }
+
+    /// Bytes that the client has acknowledged, 2^30 at most; bounds how old an acknowledgement may
+    /// be.
+    pub fn acked(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::ACKED)
+    }
+
+    /// What was negotiated, and where it stands.
+    pub fn flags(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::FLAGS)
+    }
+
+    /// Which bytes.
+    pub fn stream(&self) -> Option<HandoffStream> {
+        self.0
+            .u32(handoff_attr::STREAM)
+            .and_then(HandoffStream::from_u32)
+    }
+
+    /// Number of the first of them.
+    pub fn seq(&self) -> Option<u32> {
+        self.0.u32(handoff_attr::SEQ)
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
+        self.0.binary(handoff_attr::BYTES)
+    }
+
+    /// How packets of the client get to the host that has the connection now.
+    pub fn output(&self) -> Option<NodeOutput> {
+        self.0
+            .u32(handoff_attr::OUTPUT)
+            .and_then(NodeOutput::from_u32)
+    }
+
+    /// The address that reaches that host.
+    pub fn via(&self) -> Option<&'a [u8]> {
+        self.0.binary(handoff_attr::VIA)
+    }
+
+    /// Milliseconds without a packet of the client after which it is asked whether it is still
+    /// there, once the connection has moved; 0 is never. A client that says nothing to that has its
+    /// entry forgotten, and nobody is told.
+    pub fn idle_timeout(&self) -> Option<u64> {
+        self.0.uint(handoff_attr::IDLE_TIMEOUT)
+    }
+}
+
 /// Writes `flow` attributes into a message.
 ///
 /// Each fails with `EMSGSIZE` when the message has no room left.
@@ -1063,6 +1416,17 @@ impl<'a, 'b> FlowPut<'a, 'b> {
     /// echoing.
     pub fn tsecr_floor(&mut self, value: u32) -> Result {
         self.0.u32(flow_attr::TSECR_FLOOR, value)
+    }
+
+    /// The connection has moved to another host: packets go there as they are, in this way. Absent
+    /// for a flow whose packets are translated and go where they are routed.
+    pub fn output(&mut self, value: NodeOutput) -> Result {
+        self.0.u32(flow_attr::OUTPUT, value as u32)
+    }
+
+    /// The address that reaches that host; with output.
+    pub fn via(&mut self, value: &[u8]) -> Result {
+        self.0.binary(flow_attr::VIA, value)
     }
 }
 
@@ -1310,6 +1674,21 @@ impl<'a, 'b> StatsPut<'a, 'b> {
     pub fn waited(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::WAITED, value)
     }
+
+    /// Packets of connections that have moved, sent to the host that has them.
+    pub fn forwarded(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::FORWARDED, value)
+    }
+
+    /// Connections that moved to another host.
+    pub fn handed_off(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::HANDED_OFF, value)
+    }
+
+    /// Connections that came from another host.
+    pub fn taken_over(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::TAKEN_OVER, value)
+    }
 }
 
 /// Writes `service` attributes into a message.
@@ -1422,6 +1801,124 @@ impl<'a, 'b> NodePut<'a, 'b> {
     }
 }
 
+/// Writes `handoff` attributes into a message.
+///
+/// Each fails with `EMSGSIZE` when the message has no room left.
+pub struct HandoffPut<'a, 'b>(&'a mut Put<'b>);
+
+impl<'a, 'b> HandoffPut<'a, 'b> {
+    /// Writes into `put`.
+    pub fn new(put: &'a mut Put<'b>) -> Self {
+        Self(put)
+    }
+
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    pub fn id(&mut self, value: u64) -> Result {
+        self.0.uint(handoff_attr::ID, value)
+    }
+
+    /// The client's address.
+    pub fn remote(&mut self, value: &[u8]) -> Result {
+        self.0.binary(handoff_attr::REMOTE, value)
+    }
+
+    /// The address that the client has connected to; the family of remote.
+    pub fn local(&mut self, value: &[u8]) -> Result {
+        self.0.binary(handoff_attr::LOCAL, value)
+    }
+
+    /// The client's port.
+    pub fn remote_port(&mut self, value: u16) -> Result {
+        self.0.be16(handoff_attr::REMOTE_PORT, value)
+    }
+
+    /// The port that the client has connected to.
+    pub fn local_port(&mut self, value: u16) -> Result {
+        self.0.be16(handoff_attr::LOCAL_PORT, value)
+    }
+
+    /// Number of the first byte that the new owner is to read.
+    pub fn rcv_start(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::RCV_START, value)
+    }
+
+    /// Number that is expected from the client next; all before it is acknowledged.
+    pub fn rcv_next(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::RCV_NEXT, value)
+    }
+
+    /// Where the widest window ends that the client was given.
+    pub fn rcv_edge(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::RCV_EDGE, value)
+    }
+
+    /// Oldest number of this side that the client has not acknowledged.
+    pub fn snd_una(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::SND_UNA, value)
+    }
+
+    /// Number after the last byte that was sent.
+    pub fn snd_sent(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::SND_SENT, value)
+    }
+
+    /// Number after the last byte that was given to TCP to be sent.
+    pub fn snd_next(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::SND_NEXT, value)
+    }
+
+    /// Where the window ends that the client has given.
+    pub fn snd_edge(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::SND_EDGE, value)
+    }
+
+    /// Shift of windows that the client announces; with scaling.
+    pub fn wscale_in(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::WSCALE_IN, value)
+    }
+
+    /// Shift of windows that this side announces; with scaling.
+    pub fn wscale_out(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::WSCALE_OUT, value)
+    }
+
+    /// This side's TSval goes on from here; with timestamps.
+    pub fn tsval(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::TSVAL, value)
+    }
+
+    /// The client's TSval to echo; with timestamps.
+    pub fn ts_recent(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::TS_RECENT, value)
+    }
+
+    /// The largest segment that the client takes, in bytes of options and payload.
+    pub fn mss(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::MSS, value)
+    }
+
+    /// Bytes that the client has acknowledged, 2^30 at most; bounds how old an acknowledgement may
+    /// be.
+    pub fn acked(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::ACKED, value)
+    }
+
+    /// What was negotiated, and where it stands.
+    pub fn flags(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::FLAGS, value)
+    }
+
+    /// Number of the first of them.
+    pub fn seq(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::SEQ, value)
+    }
+
+    /// The bytes.
+    pub fn bytes(&mut self, value: &[u8]) -> Result {
+        self.0.binary(handoff_attr::BYTES, value)
+    }
+}
+
 /// What the module does for each request.
 ///
 /// Types and ranges are checked before a method is called; that an attribute is there is not.
@@ -1478,6 +1975,34 @@ pub trait Handler {
 
     /// Take a node out of a service. Answers with the node as it was.
     fn node_del(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result;
+
+    /// Begin to move a connection to another host: its packets are held, its socket sleeps. Answers
+    /// with where it stands. It goes on as if nothing had been asked if nothing is said of it for
+    /// five seconds.
+    fn handoff_export(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
+
+    /// Read bytes of a connection that is being exported, from seq on: as many as are in one piece,
+    /// 16 KiB at most. Of what was received, the next piece if there is a gap. No bytes are the
+    /// end.
+    fn handoff_read(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
+
+    /// Begin to take a connection of another host: its packets are held. It is forgotten if it is
+    /// not there in five seconds.
+    fn handoff_import(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
+
+    /// Add bytes to a connection that is being imported, each stream in order. What was received
+    /// may have gaps after rcv-next.
+    fn handoff_write(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
+
+    /// Of an imported connection: it goes into the accept queue of whoever listens on its address
+    /// and port, its bytes waiting to be read, and is an ordinary connection of this host. Of an
+    /// exported one: another host has it, the socket is gone without a FIN or a RST, and the
+    /// client's packets go to that host.
+    fn handoff_commit(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
+
+    /// Of an exported connection: its socket goes on as if nothing had been asked. Of an imported
+    /// one: it is forgotten.
+    fn handoff_abort(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
 }
 
 struct SpliceNewDo<H>(PhantomData<H>);
@@ -1648,8 +2173,80 @@ impl<H: Handler> Do for NodeDelDo<H> {
     }
 }
 
+struct HandoffExportDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for HandoffExportDo<H> {
+    const CMD: u8 = CMD_HANDOFF_EXPORT;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &HANDOFF_EXPORT_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::handoff_export(req, HandoffAttrs(req.attrs()))
+    }
+}
+
+struct HandoffReadDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for HandoffReadDo<H> {
+    const CMD: u8 = CMD_HANDOFF_READ;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &HANDOFF_READ_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::handoff_read(req, HandoffAttrs(req.attrs()))
+    }
+}
+
+struct HandoffImportDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for HandoffImportDo<H> {
+    const CMD: u8 = CMD_HANDOFF_IMPORT;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &HANDOFF_IMPORT_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::handoff_import(req, HandoffAttrs(req.attrs()))
+    }
+}
+
+struct HandoffWriteDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for HandoffWriteDo<H> {
+    const CMD: u8 = CMD_HANDOFF_WRITE;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &HANDOFF_WRITE_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::handoff_write(req, HandoffAttrs(req.attrs()))
+    }
+}
+
+struct HandoffCommitDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for HandoffCommitDo<H> {
+    const CMD: u8 = CMD_HANDOFF_COMMIT;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &HANDOFF_COMMIT_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::handoff_commit(req, HandoffAttrs(req.attrs()))
+    }
+}
+
+struct HandoffAbortDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for HandoffAbortDo<H> {
+    const CMD: u8 = CMD_HANDOFF_ABORT;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &HANDOFF_ABORT_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::handoff_abort(req, HandoffAttrs(req.attrs()))
+    }
+}
+
 /// The operations, in the order of their ids, answered by `H`.
-pub const fn ops<H: Handler>() -> [Op; 14] {
+pub const fn ops<H: Handler>() -> [Op; 20] {
     [
         Op::doit::<SpliceNewDo<H>>(),
         Op::doit::<SpliceGetDo<H>>(),
@@ -1665,5 +2262,11 @@ pub const fn ops<H: Handler>() -> [Op; 14] {
         Op::doit::<NodeGetDo<H>>(),
         Op::dumpit::<NodeGetDump<H>>(),
         Op::doit::<NodeDelDo<H>>(),
+        Op::doit::<HandoffExportDo<H>>(),
+        Op::doit::<HandoffReadDo<H>>(),
+        Op::doit::<HandoffImportDo<H>>(),
+        Op::doit::<HandoffWriteDo<H>>(),
+        Op::doit::<HandoffCommitDo<H>>(),
+        Op::doit::<HandoffAbortDo<H>>(),
     ]
 }

@@ -6,7 +6,12 @@
 //! list, in which what did not change is shared with the old one.
 
 use crate::{
-    net::{forward::LinkAddress, percpu::Counters, rcu::Published, time},
+    net::{
+        forward::{Hop, LinkAddress, Output},
+        percpu::Counters,
+        rcu::Published,
+        time,
+    },
     xlate::{
         choose::{Member, State, Wheel},
         key::Family,
@@ -86,15 +91,6 @@ pub enum Scheduler {
     Ports,
 }
 
-/// How a packet gets to a node.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// In a frame to the neighbour.
-    Direct,
-    /// In a packet.
-    Tunnel,
-}
-
 /// What lasts as long as a node is one, whatever is changed.
 pub struct Record {
     sent: Counters<1>,
@@ -118,6 +114,15 @@ pub struct Node {
 }
 
 impl Node {
+    /// Where packets for it go.
+    #[inline]
+    pub fn hop(&self) -> Hop {
+        Hop {
+            output: self.output,
+            via: self.via,
+        }
+    }
+
     /// Counts a packet sent to it. Any context.
     #[inline]
     pub fn count(&self) {

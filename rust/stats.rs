@@ -59,9 +59,15 @@ pub enum Stat {
     DropLoop,
     /// Packets that waited until the window of their receiver took them.
     Waited,
+    /// Packets of connections that have moved, sent to the host that has them.
+    Forwarded,
+    /// Connections that moved to another host.
+    HandedOff,
+    /// Connections that came from another host.
+    TakenOver,
 }
 
 impl Stat {
     /// How many there are.
-    pub const COUNT: usize = Stat::Waited as usize + 1;
+    pub const COUNT: usize = Stat::TakenOver as usize + 1;
 }

@@ -12,6 +12,7 @@ use kernel::prelude::*;
 pub mod bindings;
 pub mod dispatch;
 pub mod flow;
+pub mod forward;
 pub mod hook;
 pub mod net;
 pub mod netlink;

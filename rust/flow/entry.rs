@@ -4,7 +4,7 @@
 
 use super::Direction;
 use crate::{
-    net::time,
+    net::{forward::Hop, time},
     xlate::{edit::Edit, seq::Seq},
 };
 use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed};
@@ -27,6 +27,8 @@ pub struct Terms {
     /// The largest segment that the receiver takes, in bytes of options and payload, if the sender
     /// may send larger ones; 0 if it may not.
     pub mss: u16,
+    /// The connection has moved to another host: packets go there as they are, and nothing is done to them.
+    pub hop: Option<Hop>,
 }
 
 /// Where a flow stands when its splice goes live; numbers as they arrive.

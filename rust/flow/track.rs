@@ -254,6 +254,7 @@ mod tests {
                 ack_floor: SERVER,
                 tsecr_floor: 0,
                 mss: 0,
+                hop: None,
             },
             Direction::ToClient => Terms {
                 edit: to_server.reverse(&arrives),
@@ -263,6 +264,7 @@ mod tests {
                 ack_floor: CLIENT,
                 tsecr_floor: 0,
                 mss: 0,
+                hop: None,
             },
         }
     }

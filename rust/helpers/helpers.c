@@ -5,6 +5,7 @@
 
 #include "forward.c"
 #include "genetlink.c"
+#include "handoff.c"
 #include "inet.c"
 #include "module.c"
 #include "net_namespace.c"

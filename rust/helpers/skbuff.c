@@ -103,6 +103,11 @@ void tcp_splice_skb_park(struct sk_buff *skb)
 	skb_dst_drop(skb);
 }
 
+void tcp_splice_skb_trust(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
 bool tcp_splice_skb_is_own(const struct sk_buff *skb)
 {
 	return !skb->dev;

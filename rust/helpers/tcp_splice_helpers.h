@@ -143,6 +143,8 @@ void tcp_splice_skb_park(struct sk_buff *skb);
 struct sk_buff *tcp_splice_skb_segments(struct sk_buff *skb);
 /* Takes the first off such a list; NULL at its end. */
 struct sk_buff *tcp_splice_skb_next_segment(struct sk_buff **segments);
+/* Its checksum is right. */
+void tcp_splice_skb_trust(struct sk_buff *skb);
 /* It was made here and has come by no device. */
 bool tcp_splice_skb_is_own(const struct sk_buff *skb);
 /* Bytes of payload in the largest segment of the packet. */
@@ -248,6 +250,73 @@ void tcp_splice_push(struct sock *sk);
 bool tcp_splice_release_net(struct socket *sock);
 /* The reverse, before such a socket is closed; false when the namespace is ending. */
 bool tcp_splice_regain_net(struct socket *sock);
+
+/* handoff.c */
+/*
+ * Copies what a locked socket has sent, or is to send, from number seq on, as far as it is in one piece: the bytes copied, 0 if
+ * there are none, or a negative error.
+ */
+int tcp_splice_read_sent(struct sock *sk, u32 seq, void *to, u32 len);
+/* The same of what it has received and nobody has read, or the next after a gap: *seq is where it begins then. */
+int tcp_splice_read_received(struct sock *sk, u32 *seq, void *to, u32 len);
+/* Whether windows are scaled, bytes that were acknowledged, 2^30 at most, and the number after the last that was sent. */
+void tcp_splice_leg_history(const struct sock *sk, bool *scales, u32 *acked, u32 *sent);
+/* The reverse of tcp_splice_dormant(), for a socket whose numbers are what they were. */
+void tcp_splice_rouse(struct sock *sk, const struct tcp_splice_settings *was);
+
+/* A connection as it comes from another host; host order but for ports and addresses. */
+struct tcp_splice_migrant {
+	u8 family;
+	/* Shift of windows that were announced to the client. */
+	u8 rcv_wscale;
+	bool scales;
+	bool timestamps;
+	bool usec;
+	bool sack;
+	bool ecn;
+	u8 local[16];
+	u8 remote[16];
+	__be16 lport;
+	__be16 rport;
+	/* Where the window ends that the client was given. */
+	u32 rcv_edge;
+	u32 snd_una;
+	/* Bytes that the client has acknowledged. */
+	u32 acked;
+	/* Our TSval goes on from here. */
+	u32 tsval;
+	/* Bytes that it will be given to read. */
+	u32 data;
+};
+
+#define TCP_SPLICE_BIRTH_DONE		0
+/* The address is none of this host. */
+#define TCP_SPLICE_BIRTH_NOT_LOCAL	1
+#define TCP_SPLICE_BIRTH_NO_ROUTE	2
+#define TCP_SPLICE_BIRTH_NOBODY		3
+#define TCP_SPLICE_BIRTH_FULL		4
+/* SYN cookies have no place for numbers. */
+#define TCP_SPLICE_BIRTH_COOKIES	5
+#define TCP_SPLICE_BIRTH_EXISTS		6
+#define TCP_SPLICE_BIRTH_SIGNED		7
+#define TCP_SPLICE_BIRTH_DEFERS		8
+#define TCP_SPLICE_BIRTH_OPTIONS	9
+/* For any other reason. */
+#define TCP_SPLICE_BIRTH_REFUSED	10
+/*
+ * Has a listener get a connection with these numbers: through the SYN that its client had sent, or will have had, and an
+ * ACK. All three packets are used up; rst takes back what the SYN has made. Of both sockets there are references then, and
+ * both are locked. What they send meanwhile must not leave. May sleep.
+ */
+int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct sk_buff *syn,
+		     struct sk_buff *ack, struct sk_buff *rst, struct sock **listener, struct sock **child);
+/* Lets go of both. */
+void tcp_splice_born(struct sock *listener, struct sock *child);
+/* The same, for a child that cannot live; it sends nothing. */
+void tcp_splice_stillborn(struct sock *listener, struct sock *child);
+/* As tcp_splice_send(), of what another host has sent already: nothing leaves. */
+int tcp_splice_sent_before(struct sock *sk, void *data, size_t len);
+u32 tcp_splice_rcv_nxt(const struct sock *sk);
 
 /* workqueue.c */
 void tcp_splice_delayed_work_init(struct delayed_work *dwork, work_func_t func);

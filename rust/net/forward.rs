@@ -20,6 +20,24 @@ use kernel::sync::{
     rcu,
 };
 
+/// How a packet gets to another host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// In a frame to the neighbour.
+    Direct,
+    /// In a packet.
+    Tunnel,
+}
+
+/// Another host, and how packets get there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hop {
+    /// How.
+    pub output: Output,
+    /// The address that reaches it, as in a flow key.
+    pub via: [u8; 16],
+}
+
 /// Why a packet was not sent.
 pub enum Unsent {
     /// There is no route, or it goes by a router where a neighbour is wanted, or to this host itself.
@@ -86,6 +104,26 @@ pub enum Socket {
 }
 
 impl Packet {
+    /// Sends the packet, unchanged, to another host; in a tunnel from this address, unless it is zero. In packet context.
+    ///
+    /// # Errors
+    ///
+    /// The packet is given back.
+    #[inline]
+    pub fn send_to(
+        self,
+        net: &Namespace,
+        family: Family,
+        hop: &Hop,
+        source: &[u8; 16],
+        guard: &rcu::Guard,
+    ) -> core::result::Result<(), Unsent> {
+        match hop.output {
+            Output::Direct => self.send_direct(net, family, &hop.via, guard),
+            Output::Tunnel => self.send_tunnel(net, family, source, &hop.via, guard),
+        }
+    }
+
     fn sent(self, outcome: c_int, mtu: u32) -> core::result::Result<(), Unsent> {
         match outcome as u32 {
             bindings::TCP_SPLICE_SEND_DONE => {
@@ -105,7 +143,7 @@ impl Packet {
     ///
     /// The packet is given back.
     #[inline]
-    pub fn send_direct(
+    fn send_direct(
         self,
         net: &Namespace,
         family: Family,
@@ -132,7 +170,7 @@ impl Packet {
     ///
     /// The packet is given back.
     #[inline]
-    pub fn send_tunnel(
+    fn send_tunnel(
         self,
         net: &Namespace,
         family: Family,

@@ -100,3 +100,40 @@ pub struct Wake {
     /// Our TSval goes on from here.
     pub tsval: u32,
 }
+
+/// A connection that moves from host to host, as the host that has it sees it.
+#[derive(Clone, Copy)]
+pub struct Migrant {
+    /// Key of packets that arrive from the client.
+    pub arrives: FlowKey,
+    /// The first byte that the new owner is to read.
+    pub rcv_start: Seq,
+    /// Next sequence number expected from the client; counts its FIN.
+    pub rcv_next: Seq,
+    /// Where the widest window ends that the client was given.
+    pub rcv_edge: Seq,
+    /// Oldest of our sequence numbers that the client has not acknowledged.
+    pub snd_una: Seq,
+    /// Our sequence number after all that was sent.
+    pub snd_sent: Seq,
+    /// Our sequence number after all that is queued to be sent.
+    pub snd_next: Seq,
+    /// Our sequence number up to which the client lets us send.
+    pub snd_edge: Seq,
+    /// Shift of windows that the client announces, and of those that we announce; none without window scaling.
+    pub wscale: Option<(u8, u8)>,
+    /// What our TSval is, and the client's TSval to echo; none without timestamps.
+    pub stamps: Option<(u32, u32)>,
+    /// The largest segment that the client takes: bytes, without options.
+    pub mss: u16,
+    /// Bytes that the client has acknowledged, as far as they bound how old an acknowledgement may be.
+    pub acked: u32,
+    /// Timestamps tick in microseconds.
+    pub usec: bool,
+    /// RFC 2018 selective acknowledgement was negotiated.
+    pub sack: bool,
+    /// ECN was negotiated (RFC 3168).
+    pub ecn: bool,
+    /// The client has closed its way.
+    pub fin: bool,
+}

@@ -9,6 +9,7 @@
 //! for locally sent packets, always inside an RCU read section; [`netlink`] handlers, [`namespace`]
 //! callbacks and [`workqueue`] items may sleep.
 
+pub mod birth;
 pub mod forward;
 pub mod leg;
 pub mod module;

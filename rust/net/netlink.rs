@@ -214,9 +214,11 @@ impl Put<'_> {
 struct Message(NonNull<kb::sk_buff>);
 
 impl Message {
-    fn new() -> Result<Message> {
+    /// With room for so many bytes of attributes beside what a small answer takes.
+    fn new(extra: usize) -> Result<Message> {
+        let size = kb::GENLMSG_DEFAULT_SIZE.saturating_add(extra);
         // SAFETY: No requirement.
-        let skb = unsafe { kb::genlmsg_new(kb::GENLMSG_DEFAULT_SIZE, kb::GFP_KERNEL) };
+        let skb = unsafe { kb::genlmsg_new(size, kb::GFP_KERNEL) };
         Ok(Message(NonNull::new(skb).ok_or(ENOMEM)?))
     }
 
@@ -324,7 +326,16 @@ impl<'a> Request<'a> {
     ///
     /// `ENOMEM`, `EMSGSIZE`, or that the asking socket has no room.
     pub fn reply(&self, f: impl FnOnce(&mut Put<'_>) -> Result) -> Result {
-        let mut message = Message::new()?;
+        self.reply_with(0, f)
+    }
+
+    /// The same, with as many bytes of a stream in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::reply`].
+    pub fn reply_with(&self, bytes: usize, f: impl FnOnce(&mut Put<'_>) -> Result) -> Result {
+        let mut message = Message::new(bytes)?;
         // SAFETY: The message is new; `info` is that of the request.
         let hdr =
             unsafe { bindings::tcp_splice_genlmsg_iput(message.0.as_ptr(), self.info.as_ptr()) };
@@ -654,7 +665,7 @@ impl Family {
         if !unsafe { bindings::tcp_splice_genl_has_listeners(self.0.get(), net.as_raw(), group) } {
             return Ok(());
         }
-        let mut message = Message::new()?;
+        let mut message = Message::new(0)?;
         // SAFETY: The message is new.
         let hdr = unsafe { kb::genlmsg_put(message.0.as_ptr(), 0, 0, self.0.get(), 0, cmd) };
         message.fill(hdr, f)?;

@@ -393,6 +393,60 @@ impl Locked<'_> {
         to_result(unsafe { bindings::tcp_splice_wake(self.0.sk(), &at, &was) })
     }
 
+    /// The reverse of [`Locked::make_dormant`], for a socket that goes on where it was, and tells its owner.
+    pub fn rouse(&mut self, restore: Restore) {
+        let was = bindings::tcp_splice_settings {
+            window_clamp: restore.window_clamp,
+            nonagle: restore.nonagle,
+            keepopen: restore.keepopen,
+        };
+        // SAFETY: Locked.
+        unsafe { bindings::tcp_splice_rouse(self.0.sk(), &was) };
+    }
+
+    /// Whether windows are scaled, how many bytes the peer has acknowledged, 2^30 at most, and our sequence number after the
+    /// last that was sent.
+    pub fn history(&self) -> (bool, u32, Seq) {
+        let (mut scales, mut acked, mut sent) = (false, 0, 0);
+        // SAFETY: Locked; places for what is told.
+        unsafe {
+            bindings::tcp_splice_leg_history(self.0.sk(), &mut scales, &mut acked, &mut sent);
+        }
+        (scales, acked, Seq(sent))
+    }
+
+    /// Copies bytes that were sent and not acknowledged, or are to be sent, from `seq` on: as many as are in one piece and
+    /// fit. 0 if there are none.
+    ///
+    /// # Errors
+    ///
+    /// What copying says.
+    pub fn read_sent(&self, seq: Seq, to: &mut [u8]) -> Result<usize> {
+        let len = u32::try_from(to.len())?;
+        // SAFETY: Locked; `to` has room for `len` bytes.
+        let copied = unsafe {
+            bindings::tcp_splice_read_sent(self.0.sk(), seq.0, to.as_mut_ptr().cast(), len)
+        };
+        to_result(copied)?;
+        Ok(copied as usize)
+    }
+
+    /// The same of bytes that were received and not read; after a gap, those that come next. Says where they begin.
+    ///
+    /// # Errors
+    ///
+    /// What copying says.
+    pub fn read_received(&self, seq: Seq, to: &mut [u8]) -> Result<(Seq, usize)> {
+        let len = u32::try_from(to.len())?;
+        let mut at = seq.0;
+        // SAFETY: Locked; `to` has room for `len` bytes.
+        let copied = unsafe {
+            bindings::tcp_splice_read_received(self.0.sk(), &mut at, to.as_mut_ptr().cast(), len)
+        };
+        to_result(copied)?;
+        Ok((Seq(at), copied as usize))
+    }
+
     /// Tells who waits for the socket that it can be used.
     pub fn woken(&mut self) {
         // SAFETY: Locked.

@@ -189,7 +189,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-fn check_side(n: &Numbers, side: Side) -> Result<(), Refusal> {
+pub(super) fn check_side(n: &Numbers, side: Side) -> Result<(), Refusal> {
     if n.state == TcpState::Other || n.dead {
         Err(Refusal::NotConnected(side))
     } else if n.signed {
@@ -373,7 +373,7 @@ pub fn restore(
 
 impl Splice {
     /// Carries what was held by the numbers, after what `first` carries, and from here on carries what arrives.
-    fn go_live(&self, rows: &[Row; 2], first: impl FnOnce()) {
+    pub(super) fn go_live(&self, rows: &[Row; 2], first: impl FnOnce()) {
         let [to_server, to_client] = rows;
         for (row, flow) in [(to_server, &self.to_server), (to_client, &self.to_client)] {
             flow.start(&Start {

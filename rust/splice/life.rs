@@ -168,8 +168,9 @@ impl Splice {
             Direction::ToServer => Reason::ResetByClient,
             Direction::ToClient => Reason::ResetByServer,
         };
-        // More of them while they are asked do not put that off.
-        if self.suspected.load(Relaxed) == Reason::None as u32 || self.asked.load(Relaxed) >= ASKS {
+        // More of them while they are asked do not put that off, nor do the answers of a client that is gone.
+        let again = self.asked.load(Relaxed) >= ASKS && !self.has_moved();
+        if self.suspected.load(Relaxed) == Reason::None as u32 || again {
             self.suspected_at.store(flow::now(), Relaxed);
             self.suspected.store(by as u32, Relaxed);
             self.asked.store(0, Relaxed);
@@ -197,6 +198,11 @@ impl Splice {
         }
         let since = flow::now().wrapping_sub(self.suspected_at.load(Relaxed)) as usize;
         Some(time::from_ms(ASK_MS << (2 * asked)).saturating_sub(since))
+    }
+
+    /// Who a RST came from that may have ended it.
+    fn suspicion(&self) -> Reason {
+        Reason::from_u32(self.suspected.load(Relaxed))
     }
 
     /// The RST of one end, which went this way, has ended it. Any context.
@@ -228,6 +234,10 @@ impl Splice {
         }
         in_packet_context(|_| {
             for flow in [&self.to_server, &self.to_client] {
+                // Nothing of its server comes by here.
+                if self.has_moved() && flow.direction() == Direction::ToClient {
+                    continue;
+                }
                 // The sender of a flow is told in the numbers that it acknowledged with.
                 self.send_rst(flow.key(), flow.ack_last(), Some(flow.seq_next()));
             }
@@ -322,10 +332,11 @@ impl Splice {
 
     /// Jiffies until there is something to look after; `None` if there never is.
     fn next_look(&self) -> Option<usize> {
-        let idle = match (self.idle_look(), self.ask_left()) {
-            (Some(idle), Some(ask)) => Some(idle.min(ask.max(1))),
-            (idle, ask) => idle.or(ask.map(|ask| ask.max(1))),
-        };
+        let idle = [self.idle_look(), self.ask_left(), self.gone_left()]
+            .into_iter()
+            .flatten()
+            .map(|left| left.max(1))
+            .min();
         if self.is_draining() || self.is_held_up() {
             let look = time::from_ms(LOOK_MS);
             return Some(idle.map_or(look, |idle| idle.min(look)));
@@ -406,7 +417,9 @@ impl HasAlarm for Splice {
                 self.announce_changes();
                 self.ask();
                 self.stop_waiting();
-                if self.is_settled() {
+                if self.gone_left() == Some(0) {
+                    self.end(self.suspicion());
+                } else if self.is_settled() {
                     self.settle();
                 } else if self.is_draining() && self.has_lost_bytes() {
                     self.cut(Reason::Undeliverable);
@@ -432,7 +445,13 @@ impl HasAlarm for Splice {
                 netlink::announce_end(self.ns.net, self);
                 workqueue::set(self, self.stay());
             }
-            Phase::Settling | Phase::Arming | Phase::Aborted => {}
+            Phase::Arming => {
+                // Whoever moves it has said nothing for too long.
+                if self.abort_moving() {
+                    self.ns.count(Stat::Refused);
+                }
+            }
+            Phase::Settling | Phase::Aborted => {}
         }
     }
 }

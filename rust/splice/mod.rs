@@ -14,6 +14,8 @@
 //! ```
 
 mod arm;
+mod export;
+mod import;
 mod life;
 mod probe;
 mod settle;
@@ -22,6 +24,8 @@ mod terms;
 mod wait;
 
 pub use arm::{arm, restore, Refusal};
+pub use export::{export, Stream};
+pub use import::{import, Absent};
 pub use life::{Phase, Reason};
 pub use settle::NoReturn;
 pub use terms::Row;
@@ -41,14 +45,14 @@ use crate::{
     },
     pernet::Ns,
     stats::Stat,
-    xlate::key::FlowKey,
+    xlate::{key::FlowKey, seq::Seq},
 };
 use kernel::{
-    new_spinlock,
+    new_mutex, new_spinlock,
     prelude::*,
     sync::{
         atomic::{Atomic, AtomicFlag, Relaxed},
-        Arc, SetOnce, SpinLock, UniqueArc,
+        Arc, Mutex, SetOnce, SpinLock, UniqueArc,
     },
 };
 
@@ -85,6 +89,14 @@ pub struct Wishes {
     pub replicated: bool,
     /// The server's socket is on this host, and what it sends is carried where it is sent.
     pub split: bool,
+    /// Its connection is on its way to this host.
+    pub arrives: bool,
+}
+
+/// A connection that goes to another host or comes from one, until that is settled.
+enum Moving {
+    Leaving(export::Leaving),
+    Arriving(import::Arriving),
 }
 
 impl Wishes {
@@ -161,6 +173,11 @@ pub struct Splice {
     /// Bottom halves off.
     #[pin]
     legs: SpinLock<Option<Arc<Legs>>>,
+    /// Of a connection that is about to go: what its socket had sent then.
+    leaving_at: SetOnce<Seq>,
+    /// May sleep.
+    #[pin]
+    moving: Mutex<Option<Moving>>,
     alarm: Alarm<Splice>,
 }
 
@@ -211,6 +228,8 @@ impl Splice {
                 to_client_waits <- new_spinlock!(waits.1),
                 kept <- new_spinlock!(kept),
                 legs <- new_spinlock!(None),
+                leaving_at: SetOnce::new(),
+                moving <- new_mutex!(None),
                 alarm: Alarm::new(),
             }),
             GFP_KERNEL,

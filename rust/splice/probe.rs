@@ -33,24 +33,24 @@ impl Splice {
 
     /// Jiffies until an idle splice is to be looked after; `None` if it never is.
     pub(super) fn idle_look(&self) -> Option<usize> {
-        if self.idle_timeout() == 0 {
+        if self.patience() == 0 {
             return None;
         }
         if self.probes.load(Relaxed) > 0 {
             return Some(self.probe_interval());
         }
-        let left = self.idle_timeout().saturating_sub(self.idle());
+        let left = self.patience().saturating_sub(self.idle());
         Some(time::from_ms(left).max(1))
     }
 
     /// Looks after a live splice that may be idle: probes it or cuts it. `true` if it was cut. May sleep.
     pub(super) fn look_if_idle(&self) -> bool {
-        if self.idle_timeout() == 0 || self.phase() != Phase::Live {
+        if self.patience() == 0 || self.phase() != Phase::Live {
             return false;
         }
         let probes = self.probes.load(Relaxed);
         if probes == 0 {
-            if self.idle() < self.idle_timeout() {
+            if self.idle() < self.patience() {
                 return false;
             }
             if self.wishes.cut_when_idle && !self.is_shared() {
@@ -74,6 +74,11 @@ impl Splice {
             if (since as usize) < self.probe_interval().saturating_mul(probes as usize) {
                 return false;
             }
+            if probes >= PROBES && self.has_moved() {
+                // The host that has it knows best what becomes of it.
+                self.end(Reason::Idle);
+                return true;
+            }
             if probes >= PROBES {
                 // The answers may have gone another way.
                 return !self.is_shared() && self.cut(Reason::Idle);
@@ -94,6 +99,10 @@ impl Splice {
 
     /// Whether the sender of a flow was heard of since it was probed first; here, or on another host.
     fn is_heard(&self, direction: Direction) -> bool {
+        if self.has_moved() && direction == Direction::ToClient {
+            // Not here.
+            return true;
+        }
         let flow = self.flow(direction);
         let [to_server, to_client] = &self.probed_after;
         let count = match direction {
@@ -119,6 +128,9 @@ impl Splice {
         let Some((terms, back)) = self.terms(direction) else {
             return;
         };
+        if self.has_moved() && direction == Direction::ToClient {
+            return;
+        }
         let (flow, reverse) = (self.flow(direction), self.flow(direction.reverse()));
         // As the far end has said it last: what it has acknowledged, and its window.
         let ack = flow::expected(terms, reverse, back);

@@ -105,6 +105,7 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
             } else {
                 0
             },
+            hop: None,
         },
         seq_next: origin,
         ack_last: from.snd_una,
@@ -123,7 +124,7 @@ pub(super) fn row(from: &Stand<'_>, to: &Stand<'_>) -> Row {
 /// what passes meanwhile may have been queued on its way here for a while, and would be too old then
 /// (RFC 7323, section 5.3). Ahead by as much as that may be, it is not. The other way round does no
 /// harm: what the local socket repeats after newer data has arrived, the receiver has already.
-fn ahead(leg: &Numbers) -> u32 {
+pub(super) fn ahead(leg: &Numbers) -> u32 {
     const MS: u32 = 500;
     leg.tsval
         .wrapping_add(if leg.usec { MS * 1000 } else { MS })

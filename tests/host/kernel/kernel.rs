@@ -32,7 +32,10 @@ pub mod error {
             }
         };
     }
-    errno!(ENOMEM = 12 EBUSY = 16 EEXIST = 17 EINVAL = 22 EPIPE = 32 EOPNOTSUPP = 95 ENOTCONN = 107);
+    errno!(
+        ENOENT = 2 EAGAIN = 11 ENOMEM = 12 EBUSY = 16 EEXIST = 17 EINVAL = 22 EPIPE = 32 EMSGSIZE = 90 EOPNOTSUPP = 95
+        EADDRNOTAVAIL = 99 ENETUNREACH = 101 ENOTCONN = 107 ECONNREFUSED = 111
+    );
 }
 
 /// What a kernel file imports as a whole.
@@ -43,6 +46,70 @@ pub mod prelude {
 
     /// The module.
     pub struct ThisModule;
+}
+
+/// Memory.
+pub mod alloc {
+    use crate::error::AllocError;
+    use core::ops::{Deref, DerefMut};
+
+    /// A vector.
+    pub struct KVec<T>(Vec<T>);
+
+    /// The same: there is only one kind of memory.
+    pub type KVVec<T> = KVec<T>;
+
+    impl<T> KVec<T> {
+        /// An empty one.
+        #[expect(clippy::new_without_default, reason = "as the kernel's")]
+        pub fn new() -> Self {
+            KVec(Vec::new())
+        }
+
+        /// Adds one.
+        ///
+        /// # Errors
+        ///
+        /// Never.
+        pub fn push(&mut self, value: T, _: ()) -> Result<(), AllocError> {
+            self.0.push(value);
+            Ok(())
+        }
+
+        /// Adds several.
+        ///
+        /// # Errors
+        ///
+        /// Never.
+        pub fn extend_from_slice(&mut self, values: &[T], _: ()) -> Result<(), AllocError>
+        where
+            T: Clone,
+        {
+            self.0.extend_from_slice(values);
+            Ok(())
+        }
+    }
+
+    impl<T> Deref for KVec<T> {
+        type Target = [T];
+        fn deref(&self) -> &[T] {
+            &self.0
+        }
+    }
+
+    impl<T> DerefMut for KVec<T> {
+        fn deref_mut(&mut self) -> &mut [T] {
+            &mut self.0
+        }
+    }
+
+    impl<'a, T> IntoIterator for &'a KVec<T> {
+        type Item = &'a T;
+        type IntoIter = core::slice::Iter<'a, T>;
+        fn into_iter(self) -> Self::IntoIter {
+            self.0.iter()
+        }
+    }
 }
 
 /// How to allocate; here there is always memory.
@@ -75,11 +142,22 @@ macro_rules! new_spinlock {
     };
 }
 
+/// A lock whose holder may sleep; here, the same.
+#[macro_export]
+macro_rules! new_mutex {
+    ($value:expr) => {
+        $crate::sync::SpinLock::new($value)
+    };
+}
+
 /// Synchronisation.
 pub mod sync {
     use crate::error::{AllocError, Result};
     use core::ops::Deref;
-    use std::sync::{Mutex, MutexGuard, OnceLock};
+    use std::sync::{MutexGuard, OnceLock};
+
+    /// A lock whose holder may sleep; here, the same.
+    pub type Mutex<T> = SpinLock<T>;
 
     /// A counted reference.
     pub struct Arc<T>(std::sync::Arc<T>);
@@ -129,12 +207,12 @@ pub mod sync {
     }
 
     /// A lock. Taken twice, it panics or hangs, as in the kernel.
-    pub struct SpinLock<T>(Mutex<T>);
+    pub struct SpinLock<T>(std::sync::Mutex<T>);
 
     impl<T> SpinLock<T> {
         /// With this in it.
         pub fn new(value: T) -> Self {
-            SpinLock(Mutex::new(value))
+            SpinLock(std::sync::Mutex::new(value))
         }
 
         /// Takes it.

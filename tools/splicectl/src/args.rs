@@ -57,6 +57,10 @@ pub(crate) enum Verb {
     /// End splices: cut them at once, or give their sockets back.
     Del(Del),
 
+    /// Move a connection of a client to another host.
+    #[command(subcommand)]
+    Handoff(HandoffVerb),
+
     /// Print splices as they begin and end, one a line, until interrupted.
     Monitor,
 
@@ -220,6 +224,61 @@ pub(crate) struct Del {
     pub(crate) ids: Vec<u64>,
 }
 
+/// What to do about a connection that moves.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HandoffVerb {
+    /// Hand a connection to another host, where COMMAND takes it.
+    ///
+    /// COMMAND gets the connection on its standard input, and has it taken there: `ssh HOST splicectl
+    /// handoff receive`. If it exits with 0, this host forgets the connection and sends its client's
+    /// packets to that host, unchanged. Otherwise, or after five seconds, it goes on here as if
+    /// nothing had been asked.
+    Send(HandoffSend),
+
+    /// Take a connection that another host hands over: whoever listens here accepts it.
+    Receive(HandoffReceive),
+}
+
+/// Which connection goes where.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HandoffSend {
+    /// Descriptor of the connected TCP socket, inherited or of --pid.
+    #[arg(long, value_name = "N", value_parser = descriptor())]
+    pub(crate) fd: RawFd,
+
+    /// Process whose descriptor it is; the right to trace it is needed.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) pid: Option<i32>,
+
+    /// Address that reaches the other host.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) via: IpAddr,
+
+    /// How the client's packets get there: direct (the default) is in a frame to a neighbour, tunnel
+    /// in a packet, which the other host has to unpack.
+    #[arg(long, value_parser = named::<NodeOutput>(NodeOutput::ALL.iter().filter_map(|v| v.name()).collect()))]
+    pub(crate) output: Option<NodeOutput>,
+
+    /// File with what was read from the socket last and is to be read again there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) read: Option<PathBuf>,
+
+    /// Ask the client whether it is there after this long without a packet, or never.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) idle_timeout: Option<u64>,
+
+    /// What takes the connection to the other host.
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Which connection is taken.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HandoffReceive {
+    /// File with it. Standard input if absent.
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// What to do with a service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceVerb {
@@ -373,6 +432,8 @@ mod tests {
             "splicectl node set 192.0.2.1:0 1 --output tunnel --local=false --ports 20000-29999",
             "splicectl node del 192.0.2.1:80 1 2",
             "splicectl nodes -j",
+            "splicectl handoff send --fd 3 --via 10.0.0.2 -- ssh b1 splicectl handoff receive",
+            "splicectl handoff receive",
         ] {
             assert_eq!(kind(line), None, "{line}");
         }
@@ -420,6 +481,10 @@ mod tests {
             ),
             ("splicectl del", ErrorKind::MissingRequiredArgument),
             ("splicectl show x", ErrorKind::ValueValidation),
+            (
+                "splicectl handoff send --fd 3 --via 10.0.0.2",
+                ErrorKind::MissingRequiredArgument,
+            ),
             (
                 "splicectl service add 192.0.2.1:80",
                 ErrorKind::MissingRequiredArgument,

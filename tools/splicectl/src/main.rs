@@ -5,8 +5,10 @@
 mod args;
 mod cluster;
 mod del;
+mod descriptor;
 mod fail;
 mod format;
+mod handoff;
 mod list;
 mod monitor;
 mod new;
@@ -33,6 +35,7 @@ fn run(args: Args) -> Result<(), Fail> {
         Verb::List => list::run(out),
         Verb::Show { id } => show::run(out, id),
         Verb::Del(del) => del::run(out, &del),
+        Verb::Handoff(verb) => handoff::run(out, verb),
         Verb::Monitor => monitor::run(out),
         Verb::Stats => stats::run(out),
         Verb::Service(verb) => service::run(out, verb),

@@ -4,11 +4,11 @@
 
 use crate::args::New;
 use crate::cluster::{self, Replication};
+use crate::descriptor;
 use crate::fail::{Fail, tell};
 use crate::output::Output;
 use crate::{restore, show};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceNew};
 
 pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
@@ -32,7 +32,7 @@ pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
         None => {
             let mut resolve = |fd: Option<RawFd>| match (fd, args.pid) {
                 (Some(fd), Some(pid)) => {
-                    let copy = copy_from(pid, fd)?;
+                    let copy = descriptor::copy_from("new", pid, fd)?;
                     let number = copy.as_raw_fd();
                     copies.push(copy);
                     Ok(Some(number))
@@ -83,40 +83,4 @@ pub(crate) fn run(out: &Output, args: New) -> Result<(), Fail> {
         Some(Replication::Committed { .. }) | None => {}
     }
     Ok(())
-}
-
-/// A copy of a descriptor of another process.
-fn copy_from(pid: i32, fd: RawFd) -> Result<OwnedFd, Fail> {
-    let what = format!("new: descriptor {fd} of process {pid}");
-    let process = Pid::from_raw(pid).ok_or_else(|| Fail::Other {
-        what: what.clone(),
-        message: "no such process".into(),
-    })?;
-    let io = |errno: rustix::io::Errno| Fail::Kernel {
-        what: what.clone(),
-        error: tcp_splice_netlink::Error::Kernel {
-            errno: errno.raw_os_error(),
-            message: None,
-            attribute: None,
-        },
-    };
-    let pidfd = pidfd_open(process, PidfdFlags::empty()).map_err(io)?;
-    pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).map_err(io)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn a_descriptor_of_a_process_is_copied() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let me = i32::try_from(std::process::id()).expect("a pid is small");
-        let copy = copy_from(me, listener.as_raw_fd()).expect("one may copy from oneself");
-        let copy = TcpListener::from(copy);
-        assert_eq!(copy.local_addr().ok(), listener.local_addr().ok());
-        let error = copy_from(me, 100_000).expect_err("it is not open");
-        assert!(format!("{error:?}").contains("descriptor 100000 of process"));
-    }
 }

@@ -118,6 +118,11 @@ impl<'a> Attr<'a> {
         }
     }
 
+    /// Bytes of any meaning.
+    pub(crate) fn octets(&self) -> Vec<u8> {
+        self.value.to_vec()
+    }
+
     /// A text, up to its first NUL.
     pub(crate) fn string(&self) -> String {
         let text = self.value.split(|&b| b == 0).next().unwrap_or_default();
@@ -154,7 +159,7 @@ impl Writer {
         self.bytes.extend(id.to_ne_bytes());
         fill(self);
         let len = self.bytes.len() - start;
-        // What a request holds is far below 64 KiB: the largest nest has 21 small attributes.
+        // What a request holds is far below 64 KiB: the largest nest has 23 small attributes, and bytes come in pieces.
         let len_field = u16::try_from(len).expect("an attribute is shorter than 64 KiB");
         self.bytes[start..start + 2].copy_from_slice(&len_field.to_ne_bytes());
         self.bytes.resize(start + align(len), 0);

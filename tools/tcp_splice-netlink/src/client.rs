@@ -2,9 +2,12 @@
 
 //! Making, reading and cutting splices; services and their nodes.
 
+use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::generated::{
-    DelMode, EndReason, Flow, Node, NodeDelRequest, NodeGetDumpRequest, NodeGetRequest,
+    DelMode, EndReason, Flow, Handoff, HandoffAbortRequest, HandoffCommitRequest,
+    HandoffExportRequest, HandoffImportRequest, HandoffReadRequest, HandoffStream,
+    HandoffWriteRequest, Node, NodeDelRequest, NodeGetDumpRequest, NodeGetRequest, NodeOutput,
     NodeSetRequest, Scheduler, Service, ServiceDelRequest, ServiceGetDumpRequest,
     ServiceGetRequest, ServiceNewRequest, Splice, SpliceDelRequest, SpliceFlags,
     SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest, SpliceSetRequest, SpliceState, Stats,
@@ -12,7 +15,7 @@ use crate::generated::{
 };
 use crate::socket::{self, Exchange};
 use netlink_sys::Socket;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 
 /// What a new splice is made from: two sockets, or two flows of explicit numbers.
@@ -199,6 +202,138 @@ impl Client {
                 flags,
             },
         )
+    }
+
+    /// Begins to move the connection of a socket to another host. It goes on as if nothing had been asked unless
+    /// [`Client::handoff_commit`] comes within five seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOTCONN` when it is not established, `EOPNOTSUPP` when it cannot be moved, `EEXIST` when it
+    /// is spliced, among others.
+    pub fn handoff_export(
+        &mut self,
+        fd: RawFd,
+        idle_timeout: Option<u64>,
+    ) -> Result<Handoff, Error> {
+        self.exchange.call(
+            self.family,
+            &HandoffExportRequest {
+                fd: Some(fd as u32),
+                idle_timeout,
+            },
+        )
+    }
+
+    /// Bytes of a connection that is being exported, from `seq` on, or after a gap, and where they begin. None are the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when it is not being exported.
+    pub fn handoff_read(
+        &mut self,
+        id: u64,
+        stream: HandoffStream,
+        seq: u32,
+    ) -> Result<(u32, Vec<u8>), Error> {
+        let read: Handoff = self.exchange.call(
+            self.family,
+            &HandoffReadRequest {
+                id: Some(id),
+                stream: Some(stream),
+                seq: Some(seq),
+            },
+        )?;
+        let bytes = read.bytes.unwrap_or_default();
+        Ok((read.seq.unwrap_or(seq), bytes.0))
+    }
+
+    /// Begins to take a connection of another host. Returns the identity that it has here. It is forgotten unless
+    /// [`Client::handoff_commit`] comes within five seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `EINVAL` for numbers that contradict each other, `EEXIST` when its addresses and ports are
+    /// spliced.
+    pub fn handoff_import(&mut self, connection: &Handoff) -> Result<u64, Error> {
+        let c = connection;
+        let made: Handoff = self.exchange.call(
+            self.family,
+            &HandoffImportRequest {
+                remote: c.remote,
+                local: c.local,
+                remote_port: c.remote_port,
+                local_port: c.local_port,
+                rcv_start: c.rcv_start,
+                rcv_next: c.rcv_next,
+                rcv_edge: c.rcv_edge,
+                snd_una: c.snd_una,
+                snd_sent: c.snd_sent,
+                snd_next: c.snd_next,
+                snd_edge: c.snd_edge,
+                wscale_in: c.wscale_in,
+                wscale_out: c.wscale_out,
+                tsval: c.tsval,
+                ts_recent: c.ts_recent,
+                mss: c.mss,
+                acked: c.acked,
+                flags: c.flags,
+            },
+        )?;
+        Ok(made.id.unwrap_or_default())
+    }
+
+    /// Adds bytes to a connection that is being imported: 16 KiB at most, each stream in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when it is not being imported, `EINVAL` for bytes that do not follow.
+    pub fn handoff_write(
+        &mut self,
+        id: u64,
+        stream: HandoffStream,
+        seq: u32,
+        bytes: &Bytes,
+    ) -> Result<(), Error> {
+        self.exchange.order(
+            self.family,
+            &HandoffWriteRequest {
+                id: Some(id),
+                stream: Some(stream),
+                seq: Some(seq),
+                bytes: Some(bytes),
+            },
+        )
+    }
+
+    /// An imported connection goes to whoever listens for it; an exported one is the host's at `via` from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] that says why nobody could have it; `ENOENT` when it is not being moved.
+    pub fn handoff_commit(
+        &mut self,
+        id: u64,
+        to: Option<(NodeOutput, IpAddr)>,
+    ) -> Result<(), Error> {
+        self.exchange.order(
+            self.family,
+            &HandoffCommitRequest {
+                id: Some(id),
+                output: to.map(|(output, _)| output),
+                via: to.map(|(_, via)| via),
+            },
+        )
+    }
+
+    /// The connection stays where it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with `ENOENT` when it is not being moved.
+    pub fn handoff_abort(&mut self, id: u64) -> Result<(), Error> {
+        self.exchange
+            .order(self.family, &HandoffAbortRequest { id: Some(id) })
     }
 
     /// The counters of the network namespace.

@@ -887,6 +887,185 @@ impl<'de> Deserialize<'de> for NodeFlags {
     }
 }
 
+/// What was negotiated for a connection that moves, and where it stands.
+///
+/// In text it is a list of names; a bit without a name is `bit-N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HandoffFlags(pub u32);
+
+impl HandoffFlags {
+    /// RFC 7323 timestamps.
+    pub const TIMESTAMPS: Self = Self(1 << 0);
+    /// This side's timestamps tick in microseconds.
+    pub const MICROSECONDS: Self = Self(1 << 1);
+    /// RFC 2018 selective acknowledgement.
+    pub const SACK: Self = Self(1 << 2);
+    /// RFC 7323 window scaling.
+    pub const SCALING: Self = Self(1 << 3);
+    /// RFC 3168 explicit congestion notification.
+    pub const ECN: Self = Self(1 << 4);
+    /// The client has sent a FIN, which rcv-next counts.
+    pub const FIN: Self = Self(1 << 5);
+
+    /// Every bit that has a name, with its name.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::TIMESTAMPS, "timestamps"),
+        (Self::MICROSECONDS, "microseconds"),
+        (Self::SACK, "sack"),
+        (Self::SCALING, "scaling"),
+        (Self::ECN, "ecn"),
+        (Self::FIN, "fin"),
+    ];
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of the bits that are set, lowest first.
+    pub fn names(self) -> Vec<String> {
+        (0..u32::BITS)
+            .map(|bit| (bit, Self(1 << bit)))
+            .filter(|(_, flag)| self.contains(*flag))
+            .map(|(bit, flag)| {
+                let known = Self::ALL.iter().find(|(known, _)| *known == flag);
+                known.map_or_else(|| format!("bit-{bit}"), |(_, name)| (*name).to_string())
+            })
+            .collect()
+    }
+}
+
+impl BitOr for HandoffFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for HandoffFlags {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl FromStr for HandoffFlags {
+    type Err = String;
+
+    /// Reads the name of one bit.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((flag, _)) = Self::ALL.iter().find(|(_, name)| *name == text) {
+            return Ok(*flag);
+        }
+        text.strip_prefix("bit-")
+            .and_then(|bit| bit.parse().ok())
+            .and_then(|bit| 1u32.checked_shl(bit))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no handoff-flags"))
+    }
+}
+
+impl Serialize for HandoffFlags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.names();
+        let mut list = serializer.serialize_seq(Some(names.len()))?;
+        for name in &names {
+            list.serialize_element(name)?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for HandoffFlags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut flags = Self::default();
+        for name in Vec::<String>::deserialize(deserializer)? {
+            flags |= name.parse().map_err(de::Error::custom)?;
+        }
+        Ok(flags)
+    }
+}
+
+/// Which bytes of a connection that moves.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandoffStream {
+    /// The client has sent them, and nobody has read them.
+    Received,
+    /// They were sent to the client, or are to be, and were not acknowledged.
+    Sent,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl HandoffStream {
+    /// Every value that has a name.
+    pub const ALL: [Self; 2] = [Self::Received, Self::Sent];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Received => "received",
+            Self::Sent => "sent",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Received,
+            1 => Self::Sent,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Received => 0,
+            Self::Sent => 1,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for HandoffStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for HandoffStream {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no handoff-stream"))
+    }
+}
+
+impl Serialize for HandoffStream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HandoffStream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
 /// One direction of a splice, as it arrives at this host and as it leaves.
 ///
 /// `None` is an attribute that is not there.
@@ -973,6 +1152,13 @@ pub struct Flow {
     /// echoing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tsecr_floor: Option<u32>,
+    /// The connection has moved to another host: packets go there as they are, in this way. Absent
+    /// for a flow whose packets are translated and go where they are routed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<NodeOutput>,
+    /// The address that reaches that host; with output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
 }
 
 impl Flow {
@@ -1007,6 +1193,8 @@ impl Flow {
                 23 => this.window_edge = Some(attr.u32()?),
                 24 => this.tsval_last = Some(attr.u32()?),
                 25 => this.tsecr_floor = Some(attr.u32()?),
+                26 => this.output = Some(NodeOutput::from_u32(attr.u32()?)),
+                27 => this.via = Some(attr.address()?),
                 _ => {}
             }
         }
@@ -1091,6 +1279,12 @@ impl Flow {
         }
         if let Some(value) = self.tsecr_floor {
             out.u32(25, value);
+        }
+        if let Some(value) = self.output {
+            out.u32(26, value.to_u32());
+        }
+        if let Some(value) = self.via {
+            out.address(27, value);
         }
     }
 }
@@ -1272,6 +1466,15 @@ pub struct Stats {
     /// waited until the window of the other end took them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited: Option<u64>,
+    /// Packets of connections that have moved, sent to the host that has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<u64>,
+    /// Connections that moved to another host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handed_off: Option<u64>,
+    /// Connections that came from another host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_over: Option<u64>,
 }
 
 impl Stats {
@@ -1310,6 +1513,9 @@ impl Stats {
                 27 => this.drop_not_owned = Some(attr.uint()?),
                 28 => this.drop_loop = Some(attr.uint()?),
                 29 => this.waited = Some(attr.uint()?),
+                30 => this.forwarded = Some(attr.uint()?),
+                31 => this.handed_off = Some(attr.uint()?),
+                32 => this.taken_over = Some(attr.uint()?),
                 _ => {}
             }
         }
@@ -1467,6 +1673,21 @@ impl Stats {
                  spliced, that waited until the window of the other end took them.",
                 self.waited,
             ),
+            (
+                "forwarded",
+                "Packets of connections that have moved, sent to the host that has them.",
+                self.forwarded,
+            ),
+            (
+                "handed-off",
+                "Connections that moved to another host.",
+                self.handed_off,
+            ),
+            (
+                "taken-over",
+                "Connections that came from another host.",
+                self.taken_over,
+            ),
         ]
         .into_iter()
         .filter_map(|(name, doc, value)| Some((name, doc, value?)))
@@ -1587,6 +1808,114 @@ impl Node {
     }
 }
 
+/// A connection of a client that moves from one host to another. Numbers are those of the
+/// connection; this side is whichever host has it.
+///
+/// `None` is an attribute that is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Handoff {
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// The client's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<IpAddr>,
+    /// The address that the client has connected to; the family of remote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<IpAddr>,
+    /// The client's port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_port: Option<u16>,
+    /// The port that the client has connected to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_port: Option<u16>,
+    /// Number of the first byte that the new owner is to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rcv_start: Option<u32>,
+    /// Number that is expected from the client next; all before it is acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rcv_next: Option<u32>,
+    /// Where the widest window ends that the client was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rcv_edge: Option<u32>,
+    /// Oldest number of this side that the client has not acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snd_una: Option<u32>,
+    /// Number after the last byte that was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snd_sent: Option<u32>,
+    /// Number after the last byte that was given to TCP to be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snd_next: Option<u32>,
+    /// Where the window ends that the client has given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snd_edge: Option<u32>,
+    /// Shift of windows that the client announces; with scaling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wscale_in: Option<u32>,
+    /// Shift of windows that this side announces; with scaling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wscale_out: Option<u32>,
+    /// This side's TSval goes on from here; with timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsval: Option<u32>,
+    /// The client's TSval to echo; with timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ts_recent: Option<u32>,
+    /// The largest segment that the client takes, in bytes of options and payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mss: Option<u32>,
+    /// Bytes that the client has acknowledged, 2^30 at most; bounds how old an acknowledgement may
+    /// be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acked: Option<u32>,
+    /// What was negotiated, and where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<HandoffFlags>,
+    /// Number of the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u32>,
+    /// The bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<crate::Bytes>,
+}
+
+impl Handoff {
+    /// Reads the attributes; those that a newer kernel has are passed over.
+    pub(crate) fn decode(attrs: Attrs<'_>) -> Result<Self, Malformed> {
+        let mut this = Self::default();
+        for attr in attrs {
+            let attr = attr?;
+            match attr.id() {
+                1 => this.id = Some(attr.uint()?),
+                3 => this.remote = Some(attr.address()?),
+                4 => this.local = Some(attr.address()?),
+                5 => this.remote_port = Some(attr.be16()?),
+                6 => this.local_port = Some(attr.be16()?),
+                7 => this.rcv_start = Some(attr.u32()?),
+                8 => this.rcv_next = Some(attr.u32()?),
+                9 => this.rcv_edge = Some(attr.u32()?),
+                10 => this.snd_una = Some(attr.u32()?),
+                11 => this.snd_sent = Some(attr.u32()?),
+                12 => this.snd_next = Some(attr.u32()?),
+                13 => this.snd_edge = Some(attr.u32()?),
+                14 => this.wscale_in = Some(attr.u32()?),
+                15 => this.wscale_out = Some(attr.u32()?),
+                16 => this.tsval = Some(attr.u32()?),
+                17 => this.ts_recent = Some(attr.u32()?),
+                18 => this.mss = Some(attr.u32()?),
+                19 => this.acked = Some(attr.u32()?),
+                20 => this.flags = Some(HandoffFlags(attr.u32()?)),
+                22 => this.seq = Some(attr.u32()?),
+                23 => this.bytes = Some(crate::Bytes(attr.octets())),
+                _ => {}
+            }
+        }
+        Ok(this)
+    }
+}
+
 /// Names of the `flow` attributes, from id 1.
 pub(crate) static FLOW: Set = Set(&[
     Field {
@@ -1687,6 +2016,14 @@ pub(crate) static FLOW: Set = Set(&[
     },
     Field {
         name: "tsecr-floor",
+        nest: None,
+    },
+    Field {
+        name: "output",
+        nest: None,
+    },
+    Field {
+        name: "via",
         nest: None,
     },
 ]);
@@ -1831,6 +2168,114 @@ pub(crate) static NODE: Set = Set(&[
     },
     Field {
         name: "since",
+        nest: None,
+    },
+]);
+
+/// Names of the `handoff` attributes, from id 1.
+pub(crate) static HANDOFF: Set = Set(&[
+    Field {
+        name: "id",
+        nest: None,
+    },
+    Field {
+        name: "fd",
+        nest: None,
+    },
+    Field {
+        name: "remote",
+        nest: None,
+    },
+    Field {
+        name: "local",
+        nest: None,
+    },
+    Field {
+        name: "remote-port",
+        nest: None,
+    },
+    Field {
+        name: "local-port",
+        nest: None,
+    },
+    Field {
+        name: "rcv-start",
+        nest: None,
+    },
+    Field {
+        name: "rcv-next",
+        nest: None,
+    },
+    Field {
+        name: "rcv-edge",
+        nest: None,
+    },
+    Field {
+        name: "snd-una",
+        nest: None,
+    },
+    Field {
+        name: "snd-sent",
+        nest: None,
+    },
+    Field {
+        name: "snd-next",
+        nest: None,
+    },
+    Field {
+        name: "snd-edge",
+        nest: None,
+    },
+    Field {
+        name: "wscale-in",
+        nest: None,
+    },
+    Field {
+        name: "wscale-out",
+        nest: None,
+    },
+    Field {
+        name: "tsval",
+        nest: None,
+    },
+    Field {
+        name: "ts-recent",
+        nest: None,
+    },
+    Field {
+        name: "mss",
+        nest: None,
+    },
+    Field {
+        name: "acked",
+        nest: None,
+    },
+    Field {
+        name: "flags",
+        nest: None,
+    },
+    Field {
+        name: "stream",
+        nest: None,
+    },
+    Field {
+        name: "seq",
+        nest: None,
+    },
+    Field {
+        name: "bytes",
+        nest: None,
+    },
+    Field {
+        name: "output",
+        nest: None,
+    },
+    Field {
+        name: "via",
+        nest: None,
+    },
+    Field {
+        name: "idle-timeout",
         nest: None,
     },
 ]);
@@ -2289,5 +2734,280 @@ impl Request for NodeDelRequest {
 
     fn decode(attrs: Attrs<'_>) -> Result<Node, Malformed> {
         Node::decode(attrs)
+    }
+}
+
+/// Begin to move a connection to another host: its packets are held, its socket sleeps. Answers
+/// with where it stands. It goes on as if nothing had been asked if nothing is said of it for five
+/// seconds.
+#[derive(Debug, Default)]
+pub(crate) struct HandoffExportRequest {
+    /// File descriptor, in the caller, of the connected TCP socket.
+    pub(crate) fd: Option<u32>,
+    /// Milliseconds without a packet of the client after which it is asked whether it is still
+    /// there, once the connection has moved; 0 is never. A client that says nothing to that has its
+    /// entry forgotten, and nobody is told.
+    pub(crate) idle_timeout: Option<u64>,
+}
+
+impl Request for HandoffExportRequest {
+    const CMD: u8 = 17;
+    const ATTRS: &'static Set = &HANDOFF;
+    type Reply = Handoff;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.fd {
+            out.u32(2, value);
+        }
+        if let Some(value) = self.idle_timeout {
+            out.uint(26, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Handoff, Malformed> {
+        Handoff::decode(attrs)
+    }
+}
+
+/// Read bytes of a connection that is being exported, from seq on: as many as are in one piece, 16
+/// KiB at most. Of what was received, the next piece if there is a gap. No bytes are the end.
+#[derive(Debug, Default)]
+pub(crate) struct HandoffReadRequest {
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    pub(crate) id: Option<u64>,
+    /// Which bytes.
+    pub(crate) stream: Option<HandoffStream>,
+    /// Number of the first of them.
+    pub(crate) seq: Option<u32>,
+}
+
+impl Request for HandoffReadRequest {
+    const CMD: u8 = 18;
+    const ATTRS: &'static Set = &HANDOFF;
+    type Reply = Handoff;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.id {
+            out.uint(1, value);
+        }
+        if let Some(value) = self.stream {
+            out.u32(21, value.to_u32());
+        }
+        if let Some(value) = self.seq {
+            out.u32(22, value);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Handoff, Malformed> {
+        Handoff::decode(attrs)
+    }
+}
+
+/// Begin to take a connection of another host: its packets are held. It is forgotten if it is not
+/// there in five seconds.
+#[derive(Debug, Default)]
+pub(crate) struct HandoffImportRequest {
+    /// The client's address.
+    pub(crate) remote: Option<IpAddr>,
+    /// The address that the client has connected to; the family of remote.
+    pub(crate) local: Option<IpAddr>,
+    /// The client's port.
+    pub(crate) remote_port: Option<u16>,
+    /// The port that the client has connected to.
+    pub(crate) local_port: Option<u16>,
+    /// Number of the first byte that the new owner is to read.
+    pub(crate) rcv_start: Option<u32>,
+    /// Number that is expected from the client next; all before it is acknowledged.
+    pub(crate) rcv_next: Option<u32>,
+    /// Where the widest window ends that the client was given.
+    pub(crate) rcv_edge: Option<u32>,
+    /// Oldest number of this side that the client has not acknowledged.
+    pub(crate) snd_una: Option<u32>,
+    /// Number after the last byte that was sent.
+    pub(crate) snd_sent: Option<u32>,
+    /// Number after the last byte that was given to TCP to be sent.
+    pub(crate) snd_next: Option<u32>,
+    /// Where the window ends that the client has given.
+    pub(crate) snd_edge: Option<u32>,
+    /// Shift of windows that the client announces; with scaling.
+    pub(crate) wscale_in: Option<u32>,
+    /// Shift of windows that this side announces; with scaling.
+    pub(crate) wscale_out: Option<u32>,
+    /// This side's TSval goes on from here; with timestamps.
+    pub(crate) tsval: Option<u32>,
+    /// The client's TSval to echo; with timestamps.
+    pub(crate) ts_recent: Option<u32>,
+    /// The largest segment that the client takes, in bytes of options and payload.
+    pub(crate) mss: Option<u32>,
+    /// Bytes that the client has acknowledged, 2^30 at most; bounds how old an acknowledgement may
+    /// be.
+    pub(crate) acked: Option<u32>,
+    /// What was negotiated, and where it stands.
+    pub(crate) flags: Option<HandoffFlags>,
+}
+
+impl Request for HandoffImportRequest {
+    const CMD: u8 = 19;
+    const ATTRS: &'static Set = &HANDOFF;
+    type Reply = Handoff;
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.remote {
+            out.address(3, value);
+        }
+        if let Some(value) = self.local {
+            out.address(4, value);
+        }
+        if let Some(value) = self.remote_port {
+            out.be16(5, value);
+        }
+        if let Some(value) = self.local_port {
+            out.be16(6, value);
+        }
+        if let Some(value) = self.rcv_start {
+            out.u32(7, value);
+        }
+        if let Some(value) = self.rcv_next {
+            out.u32(8, value);
+        }
+        if let Some(value) = self.rcv_edge {
+            out.u32(9, value);
+        }
+        if let Some(value) = self.snd_una {
+            out.u32(10, value);
+        }
+        if let Some(value) = self.snd_sent {
+            out.u32(11, value);
+        }
+        if let Some(value) = self.snd_next {
+            out.u32(12, value);
+        }
+        if let Some(value) = self.snd_edge {
+            out.u32(13, value);
+        }
+        if let Some(value) = self.wscale_in {
+            out.u32(14, value);
+        }
+        if let Some(value) = self.wscale_out {
+            out.u32(15, value);
+        }
+        if let Some(value) = self.tsval {
+            out.u32(16, value);
+        }
+        if let Some(value) = self.ts_recent {
+            out.u32(17, value);
+        }
+        if let Some(value) = self.mss {
+            out.u32(18, value);
+        }
+        if let Some(value) = self.acked {
+            out.u32(19, value);
+        }
+        if let Some(value) = self.flags {
+            out.u32(20, value.0);
+        }
+    }
+
+    fn decode(attrs: Attrs<'_>) -> Result<Handoff, Malformed> {
+        Handoff::decode(attrs)
+    }
+}
+
+/// Add bytes to a connection that is being imported, each stream in order. What was received may
+/// have gaps after rcv-next.
+#[derive(Debug, Default)]
+pub(crate) struct HandoffWriteRequest<'a> {
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    pub(crate) id: Option<u64>,
+    /// Which bytes.
+    pub(crate) stream: Option<HandoffStream>,
+    /// Number of the first of them.
+    pub(crate) seq: Option<u32>,
+    /// The bytes.
+    pub(crate) bytes: Option<&'a crate::Bytes>,
+}
+
+impl Request for HandoffWriteRequest<'_> {
+    const CMD: u8 = 20;
+    const ATTRS: &'static Set = &HANDOFF;
+    type Reply = ();
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.id {
+            out.uint(1, value);
+        }
+        if let Some(value) = self.stream {
+            out.u32(21, value.to_u32());
+        }
+        if let Some(value) = self.seq {
+            out.u32(22, value);
+        }
+        if let Some(value) = self.bytes {
+            out.bytes(23, &value.0);
+        }
+    }
+
+    fn decode(_attrs: Attrs<'_>) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+/// Of an imported connection: it goes into the accept queue of whoever listens on its address and
+/// port, its bytes waiting to be read, and is an ordinary connection of this host. Of an exported
+/// one: another host has it, the socket is gone without a FIN or a RST, and the client's packets go
+/// to that host.
+#[derive(Debug, Default)]
+pub(crate) struct HandoffCommitRequest {
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    pub(crate) id: Option<u64>,
+    /// How packets of the client get to the host that has the connection now.
+    pub(crate) output: Option<NodeOutput>,
+    /// The address that reaches that host.
+    pub(crate) via: Option<IpAddr>,
+}
+
+impl Request for HandoffCommitRequest {
+    const CMD: u8 = 21;
+    const ATTRS: &'static Set = &HANDOFF;
+    type Reply = ();
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.id {
+            out.uint(1, value);
+        }
+        if let Some(value) = self.output {
+            out.u32(24, value.to_u32());
+        }
+        if let Some(value) = self.via {
+            out.address(25, value);
+        }
+    }
+
+    fn decode(_attrs: Attrs<'_>) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+/// Of an exported connection: its socket goes on as if nothing had been asked. Of an imported one:
+/// it is forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct HandoffAbortRequest {
+    /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
+    pub(crate) id: Option<u64>,
+}
+
+impl Request for HandoffAbortRequest {
+    const CMD: u8 = 22;
+    const ATTRS: &'static Set = &HANDOFF;
+    type Reply = ();
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.id {
+            out.uint(1, value);
+        }
+    }
+
+    fn decode(_attrs: Attrs<'_>) -> Result<(), Malformed> {
+        Ok(())
     }
 }

@@ -10,20 +10,24 @@
 //! concerns the splices of that namespace alone.
 
 mod attr;
+mod bytes;
 mod client;
 mod error;
 mod events;
 // `gen` is a keyword.
 #[path = "gen.rs"]
 mod generated;
+mod handoff;
 mod message;
 mod socket;
 
 pub use attr::Malformed;
+pub use bytes::Bytes;
 pub use client::{Client, SpliceNew};
 pub use error::Error;
 pub use events::{Event, Events};
 pub use generated::{
-    DelMode, EndReason, FAMILY_NAME, Flow, FlowFlags, Node, NodeFlags, NodeOutput, NodeState,
-    Scheduler, Service, Splice, SpliceFlags, SpliceState, Stats,
+    DelMode, EndReason, FAMILY_NAME, Flow, FlowFlags, Handoff, HandoffFlags, HandoffStream, Node,
+    NodeFlags, NodeOutput, NodeState, Scheduler, Service, Splice, SpliceFlags, SpliceState, Stats,
 };
+pub use handoff::{Migrant, Piece};

@@ -163,6 +163,23 @@ impl<T: Transport> Exchange<T> {
         }
     }
 
+    /// Sends a request that is only acknowledged.
+    pub(crate) fn order<R: Request<Reply = ()>>(
+        &mut self,
+        family: u16,
+        request: &R,
+    ) -> Result<(), Error> {
+        let flags = message::NLM_F_REQUEST | message::NLM_F_ACK;
+        let seq = self.next_seq();
+        let bytes = message::build(family, flags, seq, R::CMD, |out| request.encode(out));
+        if let Outcome::Done { warning, .. } =
+            self.run(&bytes, R::ATTRS, |message| R::decode(message.attrs()))?
+        {
+            self.warning = warning;
+        }
+        Ok(())
+    }
+
     /// Asks for a whole list, again when it changed while it was read.
     pub(crate) fn dump<R: Request>(
         &mut self,

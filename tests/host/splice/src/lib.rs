@@ -69,6 +69,8 @@ pub mod dispatch {
 
 #[path = "../../../../rust/flow/mod.rs"]
 pub mod flow;
+#[path = "../../../../rust/forward.rs"]
+pub mod forward;
 #[path = "../../../../rust/hook.rs"]
 pub mod hook;
 #[path = "../../../../rust/splice/mod.rs"]

@@ -2,6 +2,8 @@
 
 //! The kernel, as far as a packet sees of it.
 
+pub mod birth;
+pub mod forward;
 pub mod netfilter;
 pub mod rhashtable;
 pub mod skbuff;

@@ -210,6 +210,12 @@ impl Packet {
 /// A packet with a route to leave by.
 pub struct Routed(Packet);
 
+impl From<Packet> for Routed {
+    fn from(packet: Packet) -> Self {
+        Routed(packet)
+    }
+}
+
 impl Routed {
     /// It always fits.
     pub fn exceeds_mtu(&self, _family: Family) -> Option<u32> {

@@ -195,6 +195,32 @@ impl Locked<'_> {
         woken.then_some(()).ok_or(EPIPE)
     }
 
+    /// Goes on where it was.
+    pub fn rouse(&mut self, _restore: Restore) {}
+
+    /// Whether windows are scaled, and how much was acknowledged.
+    pub fn history(&self) -> (bool, u32, Seq) {
+        (false, 0, Seq(0))
+    }
+
+    /// Nothing.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub fn read_sent(&self, _seq: Seq, _to: &mut [u8]) -> Result<usize> {
+        Ok(0)
+    }
+
+    /// Nothing.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub fn read_received(&self, seq: Seq, _to: &mut [u8]) -> Result<(Seq, usize)> {
+        Ok((seq, 0))
+    }
+
     /// Tells its owner.
     pub fn woken(&mut self) {}
 

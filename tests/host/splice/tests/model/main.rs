@@ -4,6 +4,7 @@
 //! module, over networks that do what networks may.
 
 mod found;
+mod handoff;
 #[path = "../../../tests/properties/model.rs"]
 #[allow(dead_code, reason = "shared with the tests of the edit")]
 mod packet;

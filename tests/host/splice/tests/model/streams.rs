@@ -19,6 +19,7 @@ pub(crate) const NEVER_IDLE: Wishes = Wishes {
     cut_when_idle: false,
     replicated: false,
     split: false,
+    arrives: false,
 };
 
 /// Something that happens.

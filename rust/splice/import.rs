@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection of another host comes to this one (TCP handoff).
+//!
+//! 1. [`import`]: its packets are held from here on, and it is seen that the numbers can be had.
+//! 2. [`Splice::write_moving`]: the bytes that it comes with.
+//! 3. [`Splice::arrive`]: whoever listens gets the connection, with the numbers that its client knows and the bytes that
+//!    the client had sent; what had been sent to the client and was not acknowledged is sent. It is an ordinary connection then.
+
+use super::{
+    arm::Refusal,
+    export::{Stream, PATIENCE_MS},
+    Moving, Splice, Wishes,
+};
+use crate::{
+    net::{
+        birth::{Newborn, Unborn},
+        leg::Migrant,
+        netfilter::in_packet_context,
+        skbuff::Packet,
+        time, workqueue,
+    },
+    pernet::Ns,
+    stats::Stat,
+    xlate::{
+        build::{build_data, build_segment},
+        ip::header_len,
+        options::{stamps, TcpOption, STAMPS_LEN},
+        seq::Seq,
+        tcp::{Flags, HEADER_LEN},
+    },
+};
+use kernel::{
+    alloc::{KVVec, KVec},
+    fmt,
+    prelude::*,
+    sync::Arc,
+};
+
+/// Bytes that a connection may come with, of each stream.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Bytes of payload in a packet of our own.
+const CHUNK: usize = 1200;
+
+/// What a connection comes with, before it is there.
+pub(super) struct Arriving {
+    migrant: Migrant,
+    /// In the order in which they came, each with the number of its first byte.
+    received: KVec<(Seq, KVVec<u8>)>,
+    sent: KVVec<u8>,
+    bytes: usize,
+}
+
+/// Why a connection did not come.
+#[derive(Clone, Copy)]
+pub enum Absent {
+    /// There is no such thing under way.
+    NotArriving,
+    /// Bytes are missing, or do not follow on each other.
+    Bytes,
+    /// Too many of them.
+    TooMany,
+    /// There was no memory for the bytes, or the socket did not take them.
+    Lost,
+    /// Nobody could have it.
+    Unborn(Unborn),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Absent {
+    fn from(e: Error) -> Self {
+        Absent::Failed(e)
+    }
+}
+
+impl Absent {
+    /// The error number for user space.
+    pub fn errno(&self) -> Error {
+        match self {
+            Absent::NotArriving => ENOENT,
+            Absent::Bytes => EINVAL,
+            Absent::TooMany => EMSGSIZE,
+            Absent::Lost => ENOMEM,
+            Absent::Unborn(why) => match why {
+                Unborn::NotLocal => EADDRNOTAVAIL,
+                Unborn::NoRoute => ENETUNREACH,
+                Unborn::Nobody | Unborn::Refused => ECONNREFUSED,
+                Unborn::Full => EAGAIN,
+                Unborn::Exists => EEXIST,
+                Unborn::Cookies | Unborn::Signed | Unborn::Defers | Unborn::Options => EOPNOTSUPP,
+            },
+            Absent::Failed(e) => *e,
+        }
+    }
+}
+
+// At most 79 bytes each: that is what an extended ACK holds.
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Absent::NotArriving => "no connection of this id is arriving; import it first",
+            Absent::Bytes => "bytes are missing, or do not follow on those before",
+            Absent::TooMany => "the connection comes with more than 16 MiB of one stream",
+            Absent::Lost => "the new socket did not take its bytes",
+            Absent::Unborn(why) => match why {
+                Unborn::NotLocal => "the address is none of this host; splicectl vip add gives it",
+                Unborn::NoRoute => "the client cannot be reached from here",
+                Unborn::Nobody => "nobody listens on this address and port",
+                Unborn::Full => "the listener's backlog is full",
+                Unborn::Cookies => "net.ipv4.tcp_syncookies is 2; set it to 1 or 0",
+                Unborn::Exists => "this host has a connection of these addresses and ports",
+                Unborn::Signed => "the listener wants TCP-MD5, TCP-AO or MPTCP",
+                Unborn::Defers => "the listener has TCP_DEFER_ACCEPT; hand off with a request",
+                Unborn::Options => "timestamps, SACK or window scaling are switched off here",
+                Unborn::Refused => "the kernel did not take the connection",
+            },
+            Absent::Failed(_) => "the connection could not be imported",
+        })
+    }
+}
+
+/// Begins to take a connection of another host. May sleep.
+///
+/// # Errors
+///
+/// Why not; nothing has changed.
+pub fn import(ns: &Arc<Ns>, migrant: &Migrant) -> Result<Arc<Splice>, Refusal> {
+    ns.hook_in()?;
+    let wishes = Wishes {
+        arrives: true,
+        ..Wishes::default()
+    };
+    let key = migrant.arrives;
+    let splice = Splice::new(ns, key, key.reverse(), &wishes)?;
+    *splice.moving.lock() = Some(Moving::Arriving(Arriving {
+        migrant: *migrant,
+        received: KVec::new(),
+        sent: KVVec::new(),
+        bytes: 0,
+    }));
+    ns.add(&splice)?;
+    workqueue::set(&*splice, time::from_ms(PATIENCE_MS));
+    Ok(splice)
+}
+
+impl Arriving {
+    fn write(&mut self, stream: Stream, seq: Seq, bytes: &[u8]) -> Result<(), Absent> {
+        let len = u32::try_from(bytes.len()).map_err(|_| Absent::TooMany)?;
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        if self.bytes > 2 * MAX_BYTES {
+            return Err(Absent::TooMany);
+        }
+        match stream {
+            Stream::Received => {
+                let m = &self.migrant;
+                let end = self
+                    .received
+                    .last()
+                    .map_or(m.rcv_start, |(seq, bytes)| seq.add(bytes.len() as u32));
+                let follows = seq == end || seq.after(end) && seq.after(m.rcv_next.sub(1));
+                if !follows || seq.add(len).after(m.rcv_edge) {
+                    return Err(Absent::Bytes);
+                }
+                let mut piece = KVVec::new();
+                piece
+                    .extend_from_slice(bytes, GFP_KERNEL)
+                    .map_err(|_| Absent::Lost)?;
+                self.received
+                    .push((seq, piece), GFP_KERNEL)
+                    .map_err(|_| Absent::Lost)?;
+            }
+            Stream::Sent => {
+                let end = self.migrant.snd_una.add(self.sent.len() as u32);
+                if seq != end || seq.add(len).after(self.migrant.snd_next) {
+                    return Err(Absent::Bytes);
+                }
+                self.sent
+                    .extend_from_slice(bytes, GFP_KERNEL)
+                    .map_err(|_| Absent::Lost)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Number after the last byte of the client's stream that is in order, without its FIN.
+    fn data_end(&self) -> Seq {
+        let m = &self.migrant;
+        m.rcv_next.sub(u32::from(m.fin))
+    }
+
+    /// Whether all bytes are there that the numbers speak of.
+    fn is_whole(&self) -> bool {
+        let mut end = self.migrant.rcv_start;
+        for (seq, bytes) in &self.received {
+            if *seq == end {
+                end = end.add(bytes.len() as u32);
+            }
+        }
+        let sent = self.migrant.snd_una.add(self.sent.len() as u32);
+        end.at_or_after(self.data_end()) && sent == self.migrant.snd_next
+    }
+
+    /// The client's SYN as it would have been, had it begun here.
+    fn syn(&self) -> Option<Packet> {
+        let m = &self.migrant;
+        let mut options = [TcpOption::Nop; 6];
+        let mut rest = options.iter_mut();
+        *rest.next()? = TcpOption::Mss(m.mss);
+        if m.sack {
+            *rest.next()? = TcpOption::SackPermitted;
+        }
+        if let Some((_, val)) = m.stamps {
+            *rest.next()? = TcpOption::Timestamps { val, ecr: 0 };
+        }
+        if let Some((shift, _)) = m.wscale {
+            *rest.next()? = TcpOption::WindowScale(shift);
+        }
+        let options = &options;
+        let len: usize = options.iter().map(TcpOption::size).sum();
+        let len = header_len(m.arrives.family) + HEADER_LEN + len.next_multiple_of(4);
+        Packet::build(m.arrives.family, len, |out| {
+            let seq = m.rcv_start.sub(1);
+            build_segment(out, &m.arrives, seq, None, Flags::SYN, u16::MAX, options)
+        })
+    }
+
+    /// A segment of the client with these bytes.
+    fn segment(&self, seq: Seq, flags: Flags, bytes: &[u8]) -> Option<Packet> {
+        let m = &self.migrant;
+        let (tsval, ts_recent) = m.stamps.unwrap_or((0, 0));
+        let stamps = stamps(ts_recent, tsval);
+        let (options, options_len) = if m.stamps.is_some() {
+            (&stamps[..], STAMPS_LEN)
+        } else {
+            (&stamps[..0], 0)
+        };
+        let (shift, _) = m.wscale.unwrap_or((0, 0));
+        let window = m.snd_edge.distance(m.snd_una) >> shift.min(14);
+        let window = u16::try_from(window).unwrap_or(u16::MAX);
+        let headers = header_len(m.arrives.family) + HEADER_LEN + options_len;
+        Packet::build(m.arrives.family, headers + bytes.len(), |out| {
+            out.get_mut(headers..)?.copy_from_slice(bytes);
+            build_data(
+                out,
+                headers,
+                &m.arrives,
+                (seq, m.snd_una),
+                flags,
+                window,
+                options,
+            )
+        })
+    }
+
+    /// Has whoever listens get the connection, as far as it has been read.
+    fn be_born(&self, ns: &Ns) -> Result<Newborn, Absent> {
+        let start = self.migrant.rcv_start;
+        let first = self.received.first();
+        let first = first
+            .filter(|(seq, _)| *seq == start)
+            .map_or(&[][..], |(_, bytes)| bytes.get(..CHUNK).unwrap_or(bytes));
+        let rst = Packet::build(
+            self.migrant.arrives.family,
+            header_len(self.migrant.arrives.family) + HEADER_LEN,
+            |out| {
+                let key = &self.migrant.arrives;
+                build_segment(out, key, start, None, Flags::RST, 0, &[])
+            },
+        );
+        let (Some(syn), Some(ack), Some(rst)) =
+            (self.syn(), self.segment(start, Flags::ACK, first), rst)
+        else {
+            return Err(Absent::Lost);
+        };
+        let data: usize = self.received.iter().map(|(_, bytes)| bytes.len()).sum();
+        Newborn::new(ns.net, &self.migrant, data as u32, syn, ack, rst).map_err(Absent::Unborn)
+    }
+
+    /// Gives the socket what the client had sent.
+    fn give(&self, newborn: &mut Newborn) -> Result<(), Absent> {
+        let ip_header = header_len(self.migrant.arrives.family);
+        for (seq, bytes) in &self.received {
+            let mut at = *seq;
+            for chunk in bytes.chunks(CHUNK) {
+                let end = at.add(chunk.len() as u32);
+                // It was born with the first.
+                if end.after(newborn.rcv_next()) {
+                    let packet = self.segment(at, Flags::ACK, chunk).ok_or(Absent::Lost)?;
+                    newborn.receive(packet, ip_header);
+                }
+                at = end;
+            }
+        }
+        if self.migrant.fin {
+            let flags = Flags::ACK.union(Flags::FIN);
+            let packet = self
+                .segment(self.data_end(), flags, &[])
+                .ok_or(Absent::Lost)?;
+            newborn.receive(packet, ip_header);
+        }
+        if newborn.rcv_next().at_or_after(self.migrant.rcv_next) {
+            Ok(())
+        } else {
+            Err(Absent::Lost)
+        }
+    }
+}
+
+impl Splice {
+    /// Whether it is a connection that is not there yet.
+    pub fn is_arriving(&self) -> bool {
+        self.wishes.arrives
+    }
+
+    /// Adds bytes to what a connection comes with, which follow on those before; what was received may have gaps after what is
+    /// in order. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not taken.
+    pub fn write_moving(&self, stream: Stream, seq: Seq, bytes: &[u8]) -> Result<(), Absent> {
+        match &mut *self.moving.lock() {
+            Some(Moving::Arriving(arriving)) => arriving.write(stream, seq, bytes),
+            _ => Err(Absent::NotArriving),
+        }
+    }
+
+    fn take_arriving(&self) -> Option<Arriving> {
+        let mut moving = self.moving.lock();
+        match moving.take() {
+            Some(Moving::Arriving(arriving)) => Some(arriving),
+            other => {
+                *moving = other;
+                None
+            }
+        }
+    }
+
+    /// Has whoever listens get the connection. After this there is no splice. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody could have it. Nothing is left of it on this host then, unless [`Absent::Lost`] left a connection that whoever
+    /// accepts it finds reset.
+    pub fn arrive(&self) -> Result<(), Absent> {
+        let arriving = self.take_arriving().ok_or(Absent::NotArriving)?;
+        let arrived = self.bring(arriving);
+        if arrived.is_err() {
+            self.refuse_arrival();
+        } else {
+            self.ns.count(Stat::TakenOver);
+        }
+        arrived
+    }
+
+    fn bring(&self, mut arriving: Arriving) -> Result<(), Absent> {
+        if !arriving.is_whole() {
+            return Err(Absent::Bytes);
+        }
+        let m = &arriving.migrant;
+        let sent = m.snd_sent.distance(m.snd_una) as usize;
+        let mut bytes = core::mem::replace(&mut arriving.sent, KVVec::new());
+        let (before, rest) = bytes.split_at_mut_checked(sent).ok_or(Absent::Bytes)?;
+        let mut newborn = arriving.be_born(&self.ns)?;
+        if let Err(why) = arriving.give(&mut newborn) {
+            newborn.stillborn();
+            return Err(why);
+        }
+        if newborn.sent_before(before).is_err() {
+            newborn.stillborn();
+            return Err(Absent::Lost);
+        }
+        // From here on what it sends leaves.
+        self.let_stay(|packet, len| newborn.deliver(packet, len));
+        if newborn.send(rest).is_err() {
+            // Half of its stream would be missing.
+            newborn.stillborn();
+            return Err(Absent::Lost);
+        }
+        Ok(())
+    }
+
+    /// What was held of a connection that does not come is forgotten: its client has no other answer than from the host that
+    /// has it.
+    pub(super) fn refuse_arrival(&self) {
+        in_packet_context(|_| {
+            self.finish_holding(super::Phase::Aborted);
+            drop(self.held.lock().take());
+        });
+        self.ns.remove(self);
+    }
+
+    /// A connection that moves stays where it was. `false` if it does not move. May sleep.
+    pub fn abort_moving(&self) -> bool {
+        if self.resume() {
+            return true;
+        }
+        let arriving = self.take_arriving();
+        if arriving.is_some() {
+            self.refuse_arrival();
+        }
+        arriving.is_some()
+    }
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection that goes to another host or comes from one, as its packets see it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use kernel::prelude::ThisModule;
+use kernel::sync::{rcu::read_lock, Arc};
+use splice::{
+    flow::FIN_SEEN,
+    net::{
+        forward::{Hop, Output},
+        leg::{Migrant, Numbers, TcpState, Wake},
+        netfilter::{Filter, Hook, HookState, Verdict},
+        skbuff::Packet,
+        socket::{Tcp, TcpSocket},
+        time, workqueue,
+    },
+    pernet::Ns,
+    splice::{export, import, Phase, Reason, Splice, Stream, Wishes},
+};
+use xlate::{build::build_data, ip::header_len, tcp::HEADER_LEN, Family, Flags, FlowKey, Seq};
+
+const CLIENT: Seq = Seq(0xffff_ff00);
+const OURS: Seq = Seq(5000);
+
+fn key() -> FlowKey {
+    FlowKey::v4([192, 0, 2, 9], 5555, [192, 0, 2, 1], 80)
+}
+
+/// A socket that notes what becomes of it.
+#[derive(Default)]
+struct Noted {
+    got: Vec<Vec<u8>>,
+    asleep: bool,
+    gone: bool,
+}
+
+impl Tcp for Noted {
+    fn numbers(&self) -> Numbers {
+        Numbers {
+            arrives: key(),
+            state: TcpState::Established,
+            rcv_nxt: CLIENT,
+            rcv_edge: CLIENT.add(60_000),
+            copied_seq: CLIENT.sub(10),
+            snd_una: OURS,
+            write_seq: OURS.add(700),
+            snd_edge: OURS.add(60_000),
+            wscale_in: 7,
+            wscale_out: 9,
+            tsval: 1000,
+            ts_recent: 77,
+            tsecr: 0,
+            peer_mss: 1460,
+            our_mss: 1460,
+            timestamps: false,
+            sack: true,
+            ecn: false,
+            accecn: false,
+            scoped: false,
+            signed: false,
+            ulp: false,
+            urgent: false,
+            usec: false,
+            dead: false,
+        }
+    }
+
+    fn deliver(&mut self, packet: Vec<u8>) {
+        self.got.push(packet);
+    }
+
+    fn take(&mut self, _most: usize) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn send(&mut self, _bytes: &[u8]) {}
+
+    fn send_fin(&mut self) {}
+
+    fn out_of_order(&self) -> Vec<(Seq, Vec<u8>, bool)> {
+        Vec::new()
+    }
+
+    fn sleep(&mut self) {
+        self.asleep = true;
+    }
+
+    fn wake(&mut self, _at: &Wake) -> bool {
+        false
+    }
+
+    fn push(&mut self) {}
+
+    fn vanish(&mut self) {
+        self.gone = true;
+    }
+}
+
+struct Host {
+    ns: Arc<Ns>,
+    socket: Rc<RefCell<Noted>>,
+}
+
+impl Host {
+    fn new() -> Host {
+        time::set(0);
+        Host {
+            ns: Arc::new(Ns::new(), ()).expect("memory"),
+            socket: Rc::default(),
+        }
+    }
+
+    fn export(&self) -> (Arc<Splice>, Migrant) {
+        let socket = TcpSocket::new(self.socket.clone());
+        let made = export(&self.ns, socket, &Wishes::default(), &ThisModule);
+        made.ok().expect("it can move")
+    }
+
+    fn sees(&self, bytes: &[u8], hook: Hook) -> bool {
+        let state = HookState {
+            hook,
+            family: Family::V4,
+        };
+        let packet = Packet::from(bytes.to_vec());
+        matches!(
+            self.ns.filter(packet, state, &read_lock()),
+            Verdict::Accept(_)
+        )
+    }
+
+    /// A packet of the client comes in. Whether it goes on to the local stack.
+    fn comes(&self, bytes: &[u8]) -> bool {
+        self.sees(bytes, Hook::PreRouting)
+    }
+
+    /// What has left since.
+    fn left(&self) -> Vec<Vec<u8>> {
+        let out = self.ns.net.0.borrow_mut().drain(..).collect::<Vec<_>>();
+        out.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+}
+
+fn segment(key: &FlowKey, seq: Seq, flags: Flags, bytes: &[u8]) -> Vec<u8> {
+    let headers = header_len(key.family) + HEADER_LEN;
+    let mut out = vec![0; headers + bytes.len()];
+    out[headers..].copy_from_slice(bytes);
+    build_data(&mut out, headers, key, (seq, OURS), flags, 500, &[]).expect("it fits");
+    out
+}
+
+fn from_client(seq: Seq, flags: Flags, bytes: &[u8]) -> Vec<u8> {
+    segment(&key(), seq, Flags::ACK.union(flags), bytes)
+}
+
+fn hop() -> Hop {
+    Hop {
+        output: Output::Direct,
+        via: [10; 16],
+    }
+}
+
+#[test]
+fn what_was_held_goes_where_the_connection_goes() {
+    let host = Host::new();
+    let (splice, migrant) = host.export();
+    assert_eq!(
+        (migrant.rcv_start, migrant.snd_next),
+        (CLIENT.sub(10), OURS.add(700))
+    );
+    assert!(host.socket.borrow().asleep);
+    let packets: Vec<_> = (0..5u32)
+        .map(|n| from_client(CLIENT.add(3 * n), Flags::ACK, b"abc"))
+        .collect();
+    for packet in &packets {
+        assert!(!host.comes(packet));
+    }
+    assert_eq!(host.left(), Vec::<Vec<u8>>::new());
+    assert!(splice.depart(hop()));
+    assert!(host.socket.borrow().gone);
+    // As they came, every byte.
+    assert_eq!(host.left(), packets);
+    assert!(!host.comes(&packets[0]));
+    assert_eq!(host.left(), &packets[..1]);
+    assert!(host.socket.borrow().got.is_empty());
+    assert!(!splice.depart(hop()) && !splice.resume(), "it is gone");
+}
+
+#[test]
+fn what_was_held_is_the_sockets_if_it_stays() {
+    for late in [false, true] {
+        let host = Host::new();
+        let (splice, _) = host.export();
+        let packet = from_client(CLIENT, Flags::ACK, b"abc");
+        assert!(!host.comes(&packet));
+        if late {
+            // Whoever began it says nothing.
+            time::set(4999);
+            workqueue::look(&*splice);
+            assert!(host.socket.borrow().got.is_empty());
+            time::set(5000);
+            workqueue::look(&*splice);
+        } else {
+            assert!(splice.resume());
+        }
+        assert_eq!(host.socket.borrow().got, [&packet[..]]);
+        assert!(!host.socket.borrow().gone);
+        assert_eq!(host.left(), Vec::<Vec<u8>>::new());
+        assert!(host.comes(&packet), "nothing is in its way");
+        assert!(!splice.depart(hop()), "it stays");
+    }
+}
+
+#[test]
+fn nothing_new_leaves_before_it_is_known_who_has_it() {
+    let host = Host::new();
+    let (_splice, migrant) = host.export();
+    // As the fake socket says, nothing had been sent.
+    assert_eq!(migrant.snd_sent, Seq(0));
+    let back = key().reverse();
+    let repeated = segment(&back, Seq(0).sub(3), Flags::ACK, b"abc");
+    let new = segment(&back, Seq(0).sub(2), Flags::ACK, b"abc");
+    assert!(host.sees(&repeated, Hook::LocalOut));
+    assert!(!host.sees(&new, Hook::LocalOut));
+}
+
+#[test]
+fn a_client_that_is_asked_is_there_or_gone() {
+    for answers in [true, false] {
+        let host = Host::new();
+        let (splice, _) = host.export();
+        assert!(splice.depart(hop()));
+        let rst = from_client(CLIENT, Flags::RST, b"");
+        assert!(!host.comes(&rst));
+        assert_eq!(host.left(), &[rst.clone()][..], "who has it judges that");
+        for now in (0..=25_000).step_by(100) {
+            time::set(now);
+            workqueue::look(&*splice);
+            let probes = host.left().len();
+            assert!(probes <= 1);
+            if probes == 1 && answers {
+                assert!(!host.comes(&from_client(CLIENT, Flags::ACK, b"")));
+            } else if probes == 1 {
+                assert!(!host.comes(&rst));
+            }
+            host.left();
+            assert_eq!(
+                splice.phase() == Phase::Live,
+                answers || now < 20_000,
+                "{now}"
+            );
+        }
+        let reason = if answers {
+            Reason::None
+        } else {
+            Reason::ResetByClient
+        };
+        assert_eq!(splice.reason(), reason);
+    }
+}
+
+#[test]
+fn what_comes_late_does_not_shorten_the_time_for_it() {
+    let host = Host::new();
+    let (splice, _) = host.export();
+    assert!(splice.depart(hop()));
+    let rst = from_client(CLIENT, Flags::RST, b"");
+    assert!(!host.comes(&rst));
+    let at = |now| {
+        time::set(now);
+        workqueue::look(&*splice);
+        // Once more each time.
+        !host.comes(&rst)
+    };
+    assert!((0..80_000).step_by(100).all(at));
+    assert!(splice.phase() == Phase::Tombstone);
+    assert!(!at(80_300) && !at(80_400), "a minute is over");
+}
+
+#[test]
+fn the_same_addresses_again_are_this_hosts() {
+    let host = Host::new();
+    let (splice, _) = host.export();
+    assert!(splice.depart(hop()));
+    let syn = segment(&key(), Seq(9), Flags::SYN, b"");
+    let syn = {
+        // Without an acknowledgement.
+        let mut syn = syn;
+        syn[20 + 13] = Flags::SYN.0;
+        syn
+    };
+    assert!(
+        !host.comes(&syn),
+        "the connection is open: who has it answers"
+    );
+    assert_eq!(host.left().len(), 1);
+    // One whose number nobody knows, and the right one.
+    assert!(!host.comes(&from_client(CLIENT.add(1), Flags::FIN, b"")));
+    assert!(!splice.to_server().has(FIN_SEEN));
+    let end = splice.to_server().seq_next();
+    assert!(!host.comes(&from_client(end, Flags::FIN, b"")));
+    assert!(splice.to_server().has(FIN_SEEN));
+    host.left();
+    assert!(host.comes(&syn));
+    assert!(host.comes(&syn));
+    assert_eq!(splice.reason(), Reason::Fin);
+}
+
+#[test]
+fn a_connection_that_comes_holds_its_packets_and_is_silent() {
+    let host = Host::new();
+    let migrant = Migrant {
+        fin: false,
+        rcv_start: CLIENT.sub(10),
+        rcv_next: CLIENT,
+        snd_sent: OURS,
+        snd_next: OURS.add(4),
+        ..host_migrant()
+    };
+    let splice = import(&host.ns, &migrant)
+        .ok()
+        .expect("nothing is in its way");
+    let packet = from_client(CLIENT, Flags::ACK, b"abc");
+    assert!(!host.comes(&packet));
+    let answer = segment(&key().reverse(), OURS, Flags::ACK, b"");
+    assert!(!host.sees(&answer, Hook::LocalOut));
+    let write = |stream, seq, bytes: &[u8]| splice.write_moving(stream, seq, bytes).is_ok();
+    // In order, and no more than there is.
+    assert!(!write(Stream::Received, CLIENT.sub(9), b"x"));
+    assert!(write(Stream::Received, CLIENT.sub(10), b"0123456"));
+    assert!(!write(Stream::Received, CLIENT.sub(2), b"x"));
+    assert!(splice.arrive().is_err(), "bytes are missing");
+    assert!(host.comes(&packet), "it is forgotten");
+    assert!(!write(Stream::Sent, OURS, b"abcd"));
+
+    let splice = import(&host.ns, &migrant)
+        .ok()
+        .expect("nothing is in its way");
+    let write = |stream, seq, bytes: &[u8]| splice.write_moving(stream, seq, bytes).is_ok();
+    assert!(write(Stream::Received, CLIENT.sub(10), b"0123456789"));
+    // After a gap, but only beyond what is in order, and within the window.
+    assert!(write(Stream::Received, CLIENT.add(100), b"x"));
+    assert!(!write(Stream::Received, CLIENT.add(99), b"x"));
+    assert!(!write(Stream::Received, CLIENT.add(60_000), b"x"));
+    assert!(!write(Stream::Sent, OURS.add(1), b"bcd"));
+    assert!(write(Stream::Sent, OURS, b"ab"));
+    assert!(!write(Stream::Sent, OURS.add(2), b"cde"));
+    assert!(write(Stream::Sent, OURS.add(2), b"cd"));
+    // Nobody listens here.
+    assert!(splice.arrive().is_err());
+    assert!(splice.arrive().is_err());
+    assert!(host.comes(&packet) && host.sees(&answer, Hook::LocalOut));
+    assert_eq!(host.left(), Vec::<Vec<u8>>::new());
+}
+
+fn host_migrant() -> Migrant {
+    Migrant {
+        arrives: key(),
+        rcv_start: CLIENT,
+        rcv_next: CLIENT,
+        rcv_edge: CLIENT.add(60_000),
+        snd_una: OURS,
+        snd_sent: OURS,
+        snd_next: OURS,
+        snd_edge: OURS.add(60_000),
+        wscale: Some((7, 9)),
+        stamps: None,
+        mss: 1460,
+        acked: 0,
+        usec: false,
+        sack: true,
+        ecn: false,
+        fin: false,
+    }
+}

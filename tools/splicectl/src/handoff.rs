@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `splicectl handoff`
+
+use crate::args::{HandoffReceive, HandoffSend, HandoffVerb};
+use crate::descriptor;
+use crate::fail::Fail;
+use crate::output::Output;
+use crate::restore;
+use serde::Serialize;
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+use tcp_splice_netlink::{Client, Handoff, Migrant, NodeOutput};
+
+pub(crate) fn run(out: &Output, verb: HandoffVerb) -> Result<(), Fail> {
+    match verb {
+        HandoffVerb::Send(args) => send(out, args),
+        HandoffVerb::Receive(args) => receive(out, &args),
+    }
+}
+
+/// What has become of a connection, in JSON.
+#[derive(Debug, Serialize)]
+struct Moved {
+    /// Of the entry that its packets go by from now on, on the host that had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<SocketAddr>,
+    /// Bytes that went with it.
+    unread: usize,
+    unacknowledged: usize,
+}
+
+impl Moved {
+    fn new(id: Option<u64>, migrant: &Migrant) -> Moved {
+        let c = &migrant.connection;
+        let socket = |address: Option<_>, port: Option<u16>| Some(SocketAddr::new(address?, port?));
+        Moved {
+            id,
+            client: socket(c.remote, c.remote_port),
+            service: socket(c.local, c.local_port),
+            unread: migrant.received.iter().map(|p| p.bytes.0.len()).sum(),
+            unacknowledged: migrant.sent.0.len(),
+        }
+    }
+
+    fn print(&self, out: &Output, what: &str) -> Result<(), Fail> {
+        if out.json() {
+            return out.value(self);
+        }
+        let name = |socket: Option<SocketAddr>| socket.map_or("?".into(), |s| s.to_string());
+        let id = self.id.map_or(String::new(), |id| format!(", splice {id}"));
+        out.text(&format!(
+            "{what} {} to {}: {} bytes unread, {} unacknowledged{id}\n",
+            name(self.client),
+            name(self.service),
+            self.unread,
+            self.unacknowledged
+        ))
+    }
+}
+
+fn send(out: &Output, args: HandoffSend) -> Result<(), Fail> {
+    let before = match &args.read {
+        Some(file) => fs::read(file).map_err(Fail::other(file.display().to_string()))?,
+        None => Vec::new(),
+    };
+    let copy = args
+        .pid
+        .map(|pid| descriptor::copy_from("handoff", pid, args.fd))
+        .transpose()?;
+    let fd = copy.as_ref().map_or(args.fd, AsRawFd::as_raw_fd);
+    let mut client = Client::open().map_err(Fail::kernel("handoff"))?;
+    let mut migrant = client
+        .export(fd, args.idle_timeout)
+        .map_err(Fail::kernel("handoff"))?;
+    let id = migrant.connection.id.take();
+    migrant.unread(before);
+    let taken = give(&migrant, &args.command);
+    let id = id.unwrap_or_default();
+    if let Err(fail) = taken {
+        let _ = client.handoff_abort(id);
+        return Err(fail);
+    }
+    let output = args.output.unwrap_or(NodeOutput::Direct);
+    client
+        .handoff_commit(id, Some((output, args.via)))
+        .map_err(Fail::kernel("handoff"))?;
+    Moved::new(Some(id), &migrant).print(out, "handed off")
+}
+
+/// Has a command take the connection to the other host.
+fn give(migrant: &Migrant, command: &[String]) -> Result<(), Fail> {
+    let what = "handoff: the command";
+    let text = serde_json::to_string(migrant).map_err(Fail::other("handoff"))?;
+    let Some((program, args)) = command.split_first() else {
+        return Ok(());
+    };
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(Fail::other(format!("handoff: {program}")))?;
+    let written = match child.stdin.take() {
+        Some(mut stdin) => stdin.write_all(text.as_bytes()),
+        None => Ok(()),
+    };
+    let status = child.wait().map_err(Fail::other(what))?;
+    if !status.success() {
+        return Err(Fail::Other {
+            what: what.into(),
+            message: format!("{status}; the connection stays here"),
+        });
+    }
+    written
+        .or_else(|e| match e.kind() {
+            // It knew enough.
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(e),
+        })
+        .map_err(Fail::other(what))
+}
+
+fn receive(out: &Output, args: &HandoffReceive) -> Result<(), Fail> {
+    let name = match &args.file {
+        Some(file) => file.display().to_string(),
+        None => "standard input".into(),
+    };
+    let text = restore::read(args.file.as_ref())?;
+    let mut migrant: Migrant = serde_json::from_str(&text).map_err(Fail::other(name))?;
+    migrant.connection = Handoff {
+        id: None,
+        seq: None,
+        bytes: None,
+        ..migrant.connection
+    };
+    Client::open()
+        .and_then(|mut client| client.import(&migrant))
+        .map_err(Fail::kernel("handoff"))?;
+    Moved::new(None, &migrant).print(out, "took over")
+}
