@@ -10,7 +10,7 @@
 N=${N:-9} DEATHS=${DEATHS:-1} RATE=${RATE:-$((600 / SLOW))k}
 add_ns b1
 plug b1 e0 inner "${INNER}21/$BITS"
-make_file large $((6 * SLOW))M
+make_file large 12M
 serve b1
 farm
 

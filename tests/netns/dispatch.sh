@@ -9,7 +9,7 @@
 #   lb2    ─┘           └─ n3  10.0.2.13  fd00:2::13
 #
 # The service is 10.0.2.100 and fd00:2::100, to the client an address of the balancer; nodes answer the client directly.
-# Limit: 200 s
+# Limit: 400 s
 . "$(dirname "$0")/lib.sh"
 
 HOSTS=(client:c0 lb:l0 lb2:l0 n1:e0 n2:e0 n3:e0)

@@ -60,7 +60,7 @@ for b in b1 b2; do
 done
 
 step "a small link beside the proxy, toward the client"
-make_file large $((3000000 * SLOW))
+make_file large 6000000
 # Made smaller while the transfer goes on: a connection made later is told a smaller MSS.
 shrinks() {
 	local fam=$1 host=$2 pid

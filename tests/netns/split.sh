@@ -25,8 +25,8 @@ done
 plug b1 x0 outer "${OUTER}21/$BITS"
 # What the client does not take yet waits on the server.
 in_ns client sysctl -q net.ipv4.tcp_rmem="4096 65536 131072"
-make_file large $((3 * SLOW))M
-make_file medium $((3 * SLOW / 2))M
+make_file large 6M
+make_file medium 3M
 make_file small 300k
 serve b1 b2
 farm 5
