@@ -143,7 +143,7 @@ impl Handler for Handlers {
             ..Wishes::default()
         };
         let module = this_module::<crate::LocalModule>();
-        let (splice, migrant) = splice::export(&ns, socket, &wishes, module)
+        let (splice, migrant) = splice::export(&ns, socket, &wishes, attrs.timeout(), module)
             .inspect_err(|_| ns.count(Stat::Refused))
             .map_err(|refusal| refuse(req, refusal))?;
         req.reply(|put| put_migrant(put, splice.id(), &migrant))
@@ -169,7 +169,7 @@ impl Handler for Handlers {
         let ns = Ns::of(req.net())?;
         let migrant = read_migrant(&attrs)
             .map_err(|what| req.refuse(EINVAL, fmt!("{what} is missing or does not fit")))?;
-        let splice = splice::import(&ns, &migrant)
+        let splice = splice::import(&ns, &migrant, attrs.timeout())
             .inspect_err(|_| ns.count(Stat::Refused))
             .map_err(|refusal| refuse(req, refusal))?;
         req.reply(|put| HandoffPut::new(put).id(splice.id()))
@@ -587,7 +587,7 @@ fn not_moving(req: &Request<'_>) -> Error {
     req.refuse_attr(
         ENOENT,
         handoff_attr::ID,
-        fmt!("no connection of this id is being moved; five seconds are allowed"),
+        fmt!("no connection of this id is being moved; its time may be over"),
     )
 }
 

@@ -62,14 +62,14 @@ pub const CMD_NODE_SET_NTF: u8 = 15;
 /// A node was taken out, by itself or with its service.
 pub const CMD_NODE_DEL_NTF: u8 = 16;
 /// Begin to move a connection to another host: its packets are held, its socket sleeps. Answers
-/// with where it stands. It goes on as if nothing had been asked if nothing is said of it for five
-/// seconds.
+/// with where it stands. It goes on as if nothing had been asked if it has not moved when its time
+/// is over.
 pub const CMD_HANDOFF_EXPORT: u8 = 17;
 /// Read bytes of a connection that is being exported, from seq on: as many as are in one piece, 16
 /// KiB at most. Of what was received, the next piece if there is a gap. No bytes are the end.
 pub const CMD_HANDOFF_READ: u8 = 18;
 /// Begin to take a connection of another host: its packets are held. It is forgotten if it is not
-/// there in five seconds.
+/// there when its time is over.
 pub const CMD_HANDOFF_IMPORT: u8 = 19;
 /// Add bytes to a connection that is being imported, each stream in order. What was received may
 /// have gaps after rcv-next.
@@ -622,6 +622,9 @@ pub mod handoff_attr {
     /// there, once the connection has moved; 0 is never. A client that says nothing to that has its
     /// entry forgotten, and nobody is told.
     pub const IDLE_TIMEOUT: u16 = 26;
+    /// Milliseconds that the move may take, 5000 unless it is said, 60000 at most. The client is
+    /// not answered meanwhile, as if packets had been lost.
+    pub const TIMEOUT: u16 = 27;
 }
 
 /// What the kernel accepts in a nest of `flow` attributes.
@@ -758,10 +761,11 @@ static NODE_DEL_POLICY: [Policy; 4] = {
 };
 
 /// What the kernel accepts in a `handoff-export` request.
-static HANDOFF_EXPORT_POLICY: [Policy; 27] = {
-    let mut policy = [Policy::UNSET; 27];
+static HANDOFF_EXPORT_POLICY: [Policy; 28] = {
+    let mut policy = [Policy::UNSET; 28];
     policy[handoff_attr::FD as usize] = Policy::u32();
     policy[handoff_attr::IDLE_TIMEOUT as usize] = Policy::uint();
+    policy[handoff_attr::TIMEOUT as usize] = Policy::uint();
     policy
 };
 
@@ -775,8 +779,8 @@ static HANDOFF_READ_POLICY: [Policy; 23] = {
 };
 
 /// What the kernel accepts in a `handoff-import` request.
-static HANDOFF_IMPORT_POLICY: [Policy; 21] = {
-    let mut policy = [Policy::UNSET; 21];
+static HANDOFF_IMPORT_POLICY: [Policy; 28] = {
+    let mut policy = [Policy::UNSET; 28];
     policy[handoff_attr::REMOTE as usize] = Policy::binary(4, 16);
     policy[handoff_attr::LOCAL as usize] = Policy::binary(4, 16);
     policy[handoff_attr::REMOTE_PORT as usize] = Policy::be16();
@@ -795,6 +799,7 @@ static HANDOFF_IMPORT_POLICY: [Policy; 21] = {
     policy[handoff_attr::MSS as usize] = Policy::u32();
     policy[handoff_attr::ACKED as usize] = Policy::u32();
     policy[handoff_attr::FLAGS as usize] = Policy::u32_mask(0x3f);
+    policy[handoff_attr::TIMEOUT as usize] = Policy::uint();
     policy
 };
 
@@ -1274,6 +1279,12 @@ impl<'a> HandoffAttrs<'a> {
     /// entry forgotten, and nobody is told.
     pub fn idle_timeout(&self) -> Option<u64> {
         self.0.uint(handoff_attr::IDLE_TIMEOUT)
+    }
+
+    /// Milliseconds that the move may take, 5000 unless it is said, 60000 at most. The client is
+    /// not answered meanwhile, as if packets had been lost.
+    pub fn timeout(&self) -> Option<u64> {
+        self.0.uint(handoff_attr::TIMEOUT)
     }
 }
 
@@ -1977,8 +1988,8 @@ pub trait Handler {
     fn node_del(req: &Request<'_>, attrs: NodeAttrs<'_>) -> Result;
 
     /// Begin to move a connection to another host: its packets are held, its socket sleeps. Answers
-    /// with where it stands. It goes on as if nothing had been asked if nothing is said of it for
-    /// five seconds.
+    /// with where it stands. It goes on as if nothing had been asked if it has not moved when its
+    /// time is over.
     fn handoff_export(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
 
     /// Read bytes of a connection that is being exported, from seq on: as many as are in one piece,
@@ -1987,7 +1998,7 @@ pub trait Handler {
     fn handoff_read(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
 
     /// Begin to take a connection of another host: its packets are held. It is forgotten if it is
-    /// not there in five seconds.
+    /// not there when its time is over.
     fn handoff_import(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
 
     /// Add bytes to a connection that is being imported, each stream in order. What was received

@@ -33,8 +33,14 @@ use kernel::{
     sync::{atomic::Relaxed, Arc},
 };
 
-/// How long the caller may take, milliseconds. Meanwhile the client is not answered, as if packets had been lost.
-pub(super) const PATIENCE_MS: u64 = 5000;
+/// How long a move may take unless its caller says more or less, and at most; milliseconds.
+const PATIENCE_MS: u64 = 5000;
+const MOST_PATIENCE_MS: u64 = 60_000;
+
+/// Jiffies that a move may take.
+pub(super) fn time_to_move(wanted: Option<u64>) -> usize {
+    time::from_ms(wanted.unwrap_or(PATIENCE_MS).min(MOST_PATIENCE_MS))
+}
 
 /// How long after the client's FIN a connection that has moved is idle before its client is asked whether it is still there,
 /// milliseconds (TCP_TIMEWAIT_LEN).
@@ -85,7 +91,7 @@ fn migrant(n: &Numbers, leg: &Locked<'_>) -> Migrant {
     }
 }
 
-/// Begins to move a connection of the namespace. May sleep.
+/// Begins to move a connection of the namespace, for so many milliseconds. May sleep.
 ///
 /// # Errors
 ///
@@ -94,6 +100,7 @@ pub fn export(
     ns: &Arc<Ns>,
     socket: TcpSocket,
     wishes: &Wishes,
+    timeout: Option<u64>,
     module: &'static ThisModule,
 ) -> Result<(Arc<Splice>, Migrant), Refusal> {
     if !socket.is_in(ns.net) {
@@ -129,7 +136,7 @@ pub fn export(
         }));
         (splice, migrant)
     };
-    workqueue::set(&*splice, time::from_ms(PATIENCE_MS));
+    workqueue::set(&*splice, time_to_move(timeout));
     Ok((splice, migrant))
 }
 

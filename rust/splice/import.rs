@@ -9,7 +9,7 @@
 
 use super::{
     arm::Refusal,
-    export::{Stream, PATIENCE_MS},
+    export::{time_to_move, Stream},
     Moving, Splice, Wishes,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         leg::Migrant,
         netfilter::in_packet_context,
         skbuff::Packet,
-        time, workqueue,
+        workqueue,
     },
     pernet::Ns,
     stats::Stat,
@@ -121,12 +121,16 @@ impl fmt::Display for Absent {
     }
 }
 
-/// Begins to take a connection of another host. May sleep.
+/// Begins to take a connection of another host, for so many milliseconds. May sleep.
 ///
 /// # Errors
 ///
 /// Why not; nothing has changed.
-pub fn import(ns: &Arc<Ns>, migrant: &Migrant) -> Result<Arc<Splice>, Refusal> {
+pub fn import(
+    ns: &Arc<Ns>,
+    migrant: &Migrant,
+    timeout: Option<u64>,
+) -> Result<Arc<Splice>, Refusal> {
     ns.hook_in()?;
     let wishes = Wishes {
         arrives: true,
@@ -141,7 +145,7 @@ pub fn import(ns: &Arc<Ns>, migrant: &Migrant) -> Result<Arc<Splice>, Refusal> {
         bytes: 0,
     }));
     ns.add(&splice)?;
-    workqueue::set(&*splice, time::from_ms(PATIENCE_MS));
+    workqueue::set(&*splice, time_to_move(timeout));
     Ok(splice)
 }
 

@@ -14,6 +14,8 @@ import time
 import pair
 from pair import FAMILY, connect, inside, rand, receive, same, send, sha, stat, step, unread
 
+SLOW = int(os.environ.get("SLOW", "1"))
+RECEIVE = ("nsenter", "--net=/run/netns/b1", "splicectl", "handoff", "receive", "--timeout", f"{5 * SLOW}s")
 VIP, BACKEND = ("fd00:1::100", "fd00:1::11") if sys.argv[2] == "6" else ("10.0.1.100", "10.0.1.11")
 
 
@@ -48,13 +50,13 @@ class Three:
         self.client.settimeout(60)
         self.near.settimeout(60)
 
-    def hand_off(self, read=b"", command=None, near=None):
-        near = near or self.near
+    def hand_off(self, read=b"", command=None, timeout=5 * SLOW):
+        near = self.near
         with tempfile.NamedTemporaryFile() as f:
             f.write(read)
             f.flush()
-            return run("splicectl", "handoff", "send", "--fd", str(near.fileno()), "--via", BACKEND, "--read", f.name, "--",
-                       *(command or ("nsenter", "--net=/run/netns/b1", "splicectl", "handoff", "receive")), pass_fds=[near.fileno()])
+            return run("splicectl", "handoff", "send", "--fd", str(near.fileno()), "--via", BACKEND, "--read", f.name,
+                       "--timeout", f"{timeout}s", "--", *(command or RECEIVE), pass_fds=[near.fileno()])
 
     def moves(self, read=b""):
         done = self.hand_off(read)
@@ -256,11 +258,11 @@ there("ip", "address", "add", VIP, "dev", "lo", *(["nodad"] if FAMILY == socket.
 step("that host has such a connection")
 t = Three()
 with tempfile.NamedTemporaryFile() as f:
-    done = t.hand_off(command=("sh", "-c", f"tee {f.name} | nsenter --net=/run/netns/b1 splicectl handoff receive"))
+    done = t.hand_off(command=("sh", "-c", f"tee {f.name} | {' '.join(RECEIVE)}"))
     same(f"{pair.what}: {done.stderr}", done.returncode, 0)
     t.server, _ = t.listener.accept()
     t.server.settimeout(60)
-    again = run("nsenter", "--net=/run/netns/b1", "splicectl", "handoff", "receive", f.name)
+    again = run(*RECEIVE, f.name)
 same(pair.what, (again.returncode, "this host has a connection of these addresses and ports" in again.stderr), (1, True))
 t.near.close()
 t.passes()
@@ -272,15 +274,15 @@ Three().stays("the connection stays here", command=("false",))
 step("whoever takes it takes too long")
 t = Three()
 began = time.monotonic()
-slow = threading.Thread(target=lambda: t.hand_off(command=("sleep", "8")))
+slow = threading.Thread(target=lambda: t.hand_off(command=("sleep", str(4 * SLOW)), timeout=2 * SLOW))
 slow.start()
-time.sleep(0.5)
+time.sleep(0.25 * SLOW)
 t.client.sendall(b"meanwhile")
 # While it is on its way, its socket reads end of file.
 while not (got := t.near.recv(9)):
     time.sleep(0.05)
 same(pair.what, got, b"meanwhile")
-same(f"{pair.what}: it waited", 4 < time.monotonic() - began < 8, True)
+same(f"{pair.what}: it waited", 1.5 * SLOW < time.monotonic() - began < 4 * SLOW, True)
 t.near.sendall(b"still here")
 same(pair.what, receive(t.client, 10), b"still here")
 slow.join()

@@ -4,6 +4,7 @@
 Arguments: address, port, and a backend each as NAMESPACE=ADDRESS; the first component of a path names the namespace, or it is the
 first backend. A line for each connection: what splicectl said."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 import threading
 
 address, port, *backends = sys.argv[1:]
+WITHIN = f"{5 * int(os.environ.get('SLOW', '1'))}s"
 backends = dict(b.split("=", 1) for b in backends)
 
 
@@ -29,7 +31,7 @@ def handle(s):
         f.flush()
         done = subprocess.run(
             ["splicectl", "handoff", "send", "--fd", str(s.fileno()), "--via", backends[name], "--read", f.name,
-             "--", "nsenter", f"--net=/run/netns/{name}", "splicectl", "handoff", "receive"],
+             "--timeout", WITHIN, "--", "nsenter", f"--net=/run/netns/{name}", "splicectl", "handoff", "receive", "--timeout", WITHIN],
             pass_fds=[s.fileno()], capture_output=True, text=True)
     print(name, done.returncode, (done.stdout + done.stderr).strip(), flush=True)
     if done.returncode:

@@ -231,8 +231,8 @@ pub(crate) enum HandoffVerb {
     ///
     /// COMMAND gets the connection on its standard input, and has it taken there: `ssh HOST splicectl
     /// handoff receive`. If it exits with 0, this host forgets the connection and sends its client's
-    /// packets to that host, unchanged. Otherwise, or after five seconds, it goes on here as if
-    /// nothing had been asked.
+    /// packets to that host, unchanged. Otherwise, or after --timeout, it goes on here as if nothing
+    /// had been asked.
     Send(HandoffSend),
 
     /// Take a connection that another host hands over: whoever listens here accepts it.
@@ -267,6 +267,10 @@ pub(crate) struct HandoffSend {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) idle_timeout: Option<u64>,
 
+    /// How long the move may take, a minute at most; 5s if it is not said. The client waits meanwhile.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<u64>,
+
     /// What takes the connection to the other host.
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
@@ -275,6 +279,10 @@ pub(crate) struct HandoffSend {
 /// Which connection is taken.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct HandoffReceive {
+    /// How long it may take to give the kernel its bytes, a minute at most; 5s if it is not said.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<u64>,
+
     /// File with it. Standard input if absent.
     pub(crate) file: Option<PathBuf>,
 }

@@ -78,7 +78,7 @@ fn send(out: &Output, args: HandoffSend) -> Result<(), Fail> {
     let fd = copy.as_ref().map_or(args.fd, AsRawFd::as_raw_fd);
     let mut client = Client::open().map_err(Fail::kernel("handoff"))?;
     let mut migrant = client
-        .export(fd, args.idle_timeout)
+        .export(fd, args.idle_timeout, args.timeout)
         .map_err(Fail::kernel("handoff"))?;
     let id = migrant.connection.id.take();
     migrant.unread(before);
@@ -142,7 +142,7 @@ fn receive(out: &Output, args: &HandoffReceive) -> Result<(), Fail> {
         ..migrant.connection
     };
     Client::open()
-        .and_then(|mut client| client.import(&migrant))
+        .and_then(|mut client| client.import(&migrant, args.timeout))
         .map_err(Fail::kernel("handoff"))?;
     Moved::new(None, &migrant).print(out, "took over")
 }

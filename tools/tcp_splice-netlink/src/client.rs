@@ -205,7 +205,7 @@ impl Client {
     }
 
     /// Begins to move the connection of a socket to another host. It goes on as if nothing had been asked unless
-    /// [`Client::handoff_commit`] comes within five seconds.
+    /// [`Client::handoff_commit`] comes within `timeout` milliseconds, or five seconds if it is not said.
     ///
     /// # Errors
     ///
@@ -215,12 +215,14 @@ impl Client {
         &mut self,
         fd: RawFd,
         idle_timeout: Option<u64>,
+        timeout: Option<u64>,
     ) -> Result<Handoff, Error> {
         self.exchange.call(
             self.family,
             &HandoffExportRequest {
                 fd: Some(fd as u32),
                 idle_timeout,
+                timeout,
             },
         )
     }
@@ -249,13 +251,17 @@ impl Client {
     }
 
     /// Begins to take a connection of another host. Returns the identity that it has here. It is forgotten unless
-    /// [`Client::handoff_commit`] comes within five seconds.
+    /// [`Client::handoff_commit`] comes within `timeout` milliseconds, or five seconds if it is not said.
     ///
     /// # Errors
     ///
     /// [`Error::Kernel`] with `EINVAL` for numbers that contradict each other, `EEXIST` when its addresses and ports are
     /// spliced.
-    pub fn handoff_import(&mut self, connection: &Handoff) -> Result<u64, Error> {
+    pub fn handoff_import(
+        &mut self,
+        connection: &Handoff,
+        timeout: Option<u64>,
+    ) -> Result<u64, Error> {
         let c = connection;
         let made: Handoff = self.exchange.call(
             self.family,
@@ -278,6 +284,7 @@ impl Client {
                 mss: c.mss,
                 acked: c.acked,
                 flags: c.flags,
+                timeout,
             },
         )?;
         Ok(made.id.unwrap_or_default())

@@ -2278,6 +2278,10 @@ pub(crate) static HANDOFF: Set = Set(&[
         name: "idle-timeout",
         nest: None,
     },
+    Field {
+        name: "timeout",
+        nest: None,
+    },
 ]);
 
 /// Make a splice, from two connected sockets of the caller or from explicit numbers as splice-get
@@ -2738,8 +2742,8 @@ impl Request for NodeDelRequest {
 }
 
 /// Begin to move a connection to another host: its packets are held, its socket sleeps. Answers
-/// with where it stands. It goes on as if nothing had been asked if nothing is said of it for five
-/// seconds.
+/// with where it stands. It goes on as if nothing had been asked if it has not moved when its time
+/// is over.
 #[derive(Debug, Default)]
 pub(crate) struct HandoffExportRequest {
     /// File descriptor, in the caller, of the connected TCP socket.
@@ -2748,6 +2752,9 @@ pub(crate) struct HandoffExportRequest {
     /// there, once the connection has moved; 0 is never. A client that says nothing to that has its
     /// entry forgotten, and nobody is told.
     pub(crate) idle_timeout: Option<u64>,
+    /// Milliseconds that the move may take, 5000 unless it is said, 60000 at most. The client is
+    /// not answered meanwhile, as if packets had been lost.
+    pub(crate) timeout: Option<u64>,
 }
 
 impl Request for HandoffExportRequest {
@@ -2761,6 +2768,9 @@ impl Request for HandoffExportRequest {
         }
         if let Some(value) = self.idle_timeout {
             out.uint(26, value);
+        }
+        if let Some(value) = self.timeout {
+            out.uint(27, value);
         }
     }
 
@@ -2804,7 +2814,7 @@ impl Request for HandoffReadRequest {
 }
 
 /// Begin to take a connection of another host: its packets are held. It is forgotten if it is not
-/// there in five seconds.
+/// there when its time is over.
 #[derive(Debug, Default)]
 pub(crate) struct HandoffImportRequest {
     /// The client's address.
@@ -2844,6 +2854,9 @@ pub(crate) struct HandoffImportRequest {
     pub(crate) acked: Option<u32>,
     /// What was negotiated, and where it stands.
     pub(crate) flags: Option<HandoffFlags>,
+    /// Milliseconds that the move may take, 5000 unless it is said, 60000 at most. The client is
+    /// not answered meanwhile, as if packets had been lost.
+    pub(crate) timeout: Option<u64>,
 }
 
 impl Request for HandoffImportRequest {
@@ -2905,6 +2918,9 @@ impl Request for HandoffImportRequest {
         }
         if let Some(value) = self.flags {
             out.u32(20, value.0);
+        }
+        if let Some(value) = self.timeout {
+            out.uint(27, value);
         }
     }
 

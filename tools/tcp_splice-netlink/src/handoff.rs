@@ -54,8 +54,13 @@ impl Client {
     /// # Errors
     ///
     /// As there; the connection goes on as if nothing had been asked.
-    pub fn export(&mut self, fd: RawFd, idle_timeout: Option<u64>) -> Result<Migrant, Error> {
-        let connection = self.handoff_export(fd, idle_timeout)?;
+    pub fn export(
+        &mut self,
+        fd: RawFd,
+        idle_timeout: Option<u64>,
+        timeout: Option<u64>,
+    ) -> Result<Migrant, Error> {
+        let connection = self.handoff_export(fd, idle_timeout, timeout)?;
         let id = connection.id.unwrap_or_default();
         let mut migrant = Migrant {
             connection,
@@ -96,8 +101,8 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::Kernel`] that says why nobody could have it; nothing of it is left then.
-    pub fn import(&mut self, migrant: &Migrant) -> Result<(), Error> {
-        let id = self.handoff_import(&migrant.connection)?;
+    pub fn import(&mut self, migrant: &Migrant, timeout: Option<u64>) -> Result<(), Error> {
+        let id = self.handoff_import(&migrant.connection, timeout)?;
         self.write_streams(id, migrant).inspect_err(|_| {
             let _ = self.handoff_abort(id);
         })?;

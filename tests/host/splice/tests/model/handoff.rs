@@ -115,7 +115,7 @@ impl Host {
 
     fn export(&self) -> (Arc<Splice>, Migrant) {
         let socket = TcpSocket::new(self.socket.clone());
-        let made = export(&self.ns, socket, &Wishes::default(), &ThisModule);
+        let made = export(&self.ns, socket, &Wishes::default(), None, &ThisModule);
         made.ok().expect("it can move")
     }
 
@@ -319,7 +319,7 @@ fn a_connection_that_comes_holds_its_packets_and_is_silent() {
         snd_next: OURS.add(4),
         ..host_migrant()
     };
-    let splice = import(&host.ns, &migrant)
+    let splice = import(&host.ns, &migrant, None)
         .ok()
         .expect("nothing is in its way");
     let packet = from_client(CLIENT, Flags::ACK, b"abc");
@@ -335,7 +335,7 @@ fn a_connection_that_comes_holds_its_packets_and_is_silent() {
     assert!(host.comes(&packet), "it is forgotten");
     assert!(!write(Stream::Sent, OURS, b"abcd"));
 
-    let splice = import(&host.ns, &migrant)
+    let splice = import(&host.ns, &migrant, None)
         .ok()
         .expect("nothing is in its way");
     let write = |stream, seq, bytes: &[u8]| splice.write_moving(stream, seq, bytes).is_ok();
