@@ -9,7 +9,7 @@ use crate::{
         netfilter,
         percpu::Counters,
         rcu,
-        workqueue::Queue,
+        workqueue::{self, Queue},
     },
     service::Directory,
     splice::Splice,
@@ -240,8 +240,12 @@ impl Ns {
     }
 
     /// Forgets a splice. May sleep.
+    ///
+    /// Its alarm holds it, it holds this state, and whoever drops that last destroys the queue that alarms ring on, which must not be
+    /// one of them: [`PerNet::end`] waits for those of splices that it knows, and for what rings.
     pub fn remove(&self, splice: &Splice) {
         self.unlist(splice);
+        workqueue::retire(splice);
         let removed = self.registry.lock().by_id.remove(&splice.id());
         if removed.is_some() {
             if splice.is_tombstone() {

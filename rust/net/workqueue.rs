@@ -11,7 +11,11 @@ use kernel::{
     bindings as kb,
     ffi::c_int,
     prelude::*,
-    sync::{Arc, UniqueArc},
+    sync::{
+        atomic::{AtomicFlag, Full, Relaxed},
+        barrier::smp_mb,
+        Arc, UniqueArc,
+    },
     types::Opaque,
 };
 
@@ -61,6 +65,8 @@ impl Drop for Queue {
 pub struct Alarm<T> {
     dwork: Opaque<kb::delayed_work>,
     owner: UnsafeCell<*const T>,
+    /// It rings no more.
+    retired: AtomicFlag,
 }
 
 // SAFETY: `owner` is written once, by `arm`, before the value is shared with anybody who sets it.
@@ -80,6 +86,7 @@ impl<T> Alarm<T> {
         Alarm {
             dwork: Opaque::uninit(),
             owner: UnsafeCell::new(core::ptr::null()),
+            retired: AtomicFlag::new(false),
         }
     }
 }
@@ -116,7 +123,7 @@ pub fn arm<T: HasAlarm>(value: Pin<UniqueArc<T>>) -> Arc<T> {
     value
 }
 
-/// Sets the alarm, or moves it, to `delay` jiffies from now. Any context but NMI.
+/// Sets the alarm, or moves it, to `delay` jiffies from now, unless it is retired. Any context but NMI.
 pub fn set<T: HasAlarm>(value: &T, delay: usize) {
     let alarm = value.alarm();
     // SAFETY: `owner` was written once, before the value was shared.
@@ -139,6 +146,33 @@ pub fn set<T: HasAlarm>(value: &T, delay: usize) {
     if pending {
         // SAFETY: It was set already and holds its reference; the one just added is given back.
         drop(unsafe { Arc::from_raw(extra) });
+    }
+    // Whoever retires it says so, and takes back what is set then; here it is the other way round. One of the two sees what the
+    // other did.
+    smp_mb(Full);
+    if alarm.retired.load(Relaxed) {
+        take_back(alarm, owner);
+    }
+}
+
+/// Takes back an alarm that is set, without waiting for one that rings. Any context but NMI.
+fn take_back<T>(alarm: &Alarm<T>, owner: *const T) {
+    // SAFETY: Armed.
+    if unsafe { kb::cancel_delayed_work(alarm.dwork.get()) } {
+        // SAFETY: As in `cancel`. The caller has another reference, or `value` would be gone.
+        drop(unsafe { Arc::from_raw(owner) });
+    }
+}
+
+/// The alarm is not set any more, nor can it be: its owner is on its way out, and would otherwise stay as long as the alarm is set. One that
+/// rings goes on. Any context but NMI.
+pub fn retire<T: HasAlarm>(value: &T) {
+    let alarm = value.alarm();
+    alarm.retired.xchg(true, Full);
+    // SAFETY: As in `set`.
+    let owner = unsafe { *alarm.owner.get() };
+    if !owner.is_null() {
+        take_back(alarm, owner);
     }
 }
 

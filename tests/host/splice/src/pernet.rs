@@ -4,7 +4,10 @@
 
 use crate::{
     flow,
-    net::{skbuff::Net, workqueue::Queue},
+    net::{
+        skbuff::Net,
+        workqueue::{self, Queue},
+    },
     splice::Splice,
     stats::Stat,
 };
@@ -91,5 +94,6 @@ impl Ns {
     /// Forgets a splice.
     pub fn remove(&self, splice: &Splice) {
         self.unlist(splice);
+        workqueue::retire(splice);
     }
 }

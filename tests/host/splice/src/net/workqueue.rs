@@ -40,6 +40,11 @@ pub fn set<T: HasAlarm>(value: &T, delay: usize) {
     value.alarm().0.set(Some(jiffies().saturating_add(delay)));
 }
 
+/// It is set no more.
+pub fn retire<T: HasAlarm>(value: &T) {
+    cancel(value);
+}
+
 /// Takes it back.
 pub fn cancel<T: HasAlarm>(value: &T) {
     value.alarm().0.set(None);
