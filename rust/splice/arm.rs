@@ -281,7 +281,9 @@ pub fn arm(
                 splice.announce();
             }
             Err(refusal) => {
-                splice.abort(&legs);
+                splice.let_stay(|direction, packet, len| {
+                    legs.toward_sender(direction).deliver(packet, len);
+                });
                 return Err(refusal);
             }
         }
@@ -478,8 +480,9 @@ impl Splice {
         });
     }
 
-    /// There will be no splice: what was held goes to the sockets that it was for.
-    fn abort(&self, legs: &Legs) {
+    /// There is no splice, or none yet: what was held goes to sockets of this host, by the direction that it came in, and the
+    /// flows are taken out. May sleep.
+    pub(super) fn let_stay(&self, mut give: impl FnMut(Direction, Packet, usize)) {
         in_packet_context(|_| {
             self.finish_holding(Phase::Aborted);
             let queue = self.held.lock().take();
@@ -487,7 +490,7 @@ impl Splice {
                 return;
             };
             while let Some((packet, _device)) = queue.pop() {
-                self.hand_over(legs, packet);
+                hook::return_held(self, packet, &mut give);
             }
         });
         self.ns.remove(self);

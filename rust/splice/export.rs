@@ -10,16 +10,14 @@
 use super::{
     arm::{check_side, Refusal, Side},
     terms::Row,
-    Moving, Phase, Reason, Splice, Wishes,
+    Moving, Reason, Splice, Wishes,
 };
 use crate::{
     flow::{self, Direction, Terms, FIN_SEEN, SHARED},
-    hook,
     net::{
         forward::Hop,
         leg::{Migrant, Numbers, TcpState},
         module::ModuleHold,
-        netfilter::in_packet_context,
         rcu,
         socket::{Locked, Restore, TcpSocket},
         time, workqueue,
@@ -121,7 +119,7 @@ pub fn export(
         let now = leg.numbers();
         if let Err(refusal) = check_side(&now, Side::Client) {
             drop(leg);
-            splice.let_stay(|packet, len| socket.deliver(packet, len));
+            splice.let_stay(|_, packet, len| socket.deliver(packet, len));
             return Err(refusal);
         }
         let migrant = migrant(&now, &leg);
@@ -259,7 +257,7 @@ impl Splice {
             return false;
         };
         leaving.socket.lock().rouse(leaving.restore);
-        self.let_stay(|packet, len| leaving.socket.deliver(packet, len));
+        self.let_stay(|_, packet, len| leaving.socket.deliver(packet, len));
         true
     }
 
@@ -272,21 +270,6 @@ impl Splice {
                 None
             }
         }
-    }
-
-    /// What was held goes to a socket of this host, and the flows are taken out.
-    pub(super) fn let_stay(&self, mut give: impl FnMut(crate::net::skbuff::Packet, usize)) {
-        in_packet_context(|_| {
-            self.finish_holding(Phase::Aborted);
-            let queue = self.held.lock().take();
-            let Some(mut queue) = queue else {
-                return;
-            };
-            while let Some((packet, _device)) = queue.pop() {
-                hook::return_held(self, packet, |_, packet, len| give(packet, len));
-            }
-        });
-        self.ns.remove(self);
     }
 
     /// Whether its connection has moved to another host.

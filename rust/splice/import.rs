@@ -377,7 +377,7 @@ impl Splice {
             return Err(Absent::Lost);
         }
         // From here on what it sends leaves.
-        self.let_stay(|packet, len| newborn.deliver(packet, len));
+        self.let_stay(|_, packet, len| newborn.deliver(packet, len));
         if newborn.send(rest).is_err() {
             // Half of its stream would be missing.
             newborn.stillborn();
