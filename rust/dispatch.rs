@@ -251,10 +251,12 @@ fn send(ns: &Ns, service: &Service, at: usize, packet: Packet, guard: &rcu::Guar
     let Some(node) = service.nodes.get(at) else {
         return drop_packet(ns, packet, Stat::DropNoNode);
     };
-    let own = service.me.and_then(|me| service.nodes.get(me));
-    let source = own.map_or([0; 16], |own| own.via);
+    let source = || {
+        let own = service.me.and_then(|me| service.nodes.get(me));
+        own.map_or([0; 16], |own| own.via)
+    };
     let family = service.key.family();
-    if forward::send(ns, packet, family, &node.hop(), &source, guard) {
+    if forward::send(ns, packet, family, &node.hop(), source, guard) {
         node.count();
         ns.count(Stat::Dispatched);
     }

@@ -3,7 +3,7 @@
 //! Packets that go to another host as they are: to a node of a service, and those of a connection that has moved there.
 
 use crate::{
-    flow::{self, Direction, FIN_SEEN},
+    flow::{self, Terms, FIN_SEEN},
     hook::drop_packet,
     net::{
         forward::{Hop, Unsent},
@@ -28,25 +28,31 @@ pub fn send(
     packet: Packet,
     family: Family,
     hop: &Hop,
-    source: &[u8; 16],
+    source: impl FnOnce() -> [u8; 16],
     guard: &rcu::Guard,
 ) -> bool {
     if packet.is_lro() {
         drop_packet(ns, packet, Stat::DropMalformed);
         return false;
     }
-    match packet.send_to(ns.net, family, hop, source, guard) {
+    let (packet, why) = match packet.send_to(ns.net, family, hop, source, guard) {
         Ok(()) => return true,
-        Err(Unsent::NoRoute(packet)) => drop_packet(ns, packet, Stat::DropNoRoute),
-        Err(Unsent::NoMemory(packet)) => drop_packet(ns, packet, Stat::DropNoMemory),
-        Err(Unsent::Loop(packet)) => drop_packet(ns, packet, Stat::DropLoop),
+        Err(Unsent::NoRoute(packet)) => (packet, Stat::DropNoRoute),
+        Err(Unsent::NoMemory(packet)) => (packet, Stat::DropNoMemory),
+        Err(Unsent::Loop(packet)) => (packet, Stat::DropLoop),
         Err(Unsent::TooBig(packet, mtu)) => {
             ns.count(Stat::DropTooBig);
             packet.refuse_too_big(family, mtu);
-            Verdict::Stolen
+            return false;
         }
     };
+    drop_packet(ns, packet, why);
     false
+}
+
+/// In a tunnel from the address that the route says.
+pub fn any_source() -> [u8; 16] {
+    [0; 16]
 }
 
 /// A packet of a connection that has moved to another host. That host judges it; what its client says here only tells how
@@ -54,12 +60,12 @@ pub fn send(
 pub fn moved(
     ns: &Ns,
     splice: &Splice,
-    direction: Direction,
+    flow: &flow::Entry,
+    terms: &Terms,
+    hop: &Hop,
     mut packet: Packet,
     seg: &Segment,
-    hop: &Hop,
 ) -> Verdict {
-    let flow = splice.flow(direction);
     // The client has closed its way, and uses the same addresses and ports again: that is for this host.
     let opens = seg.flags.contains(Flags::SYN) && !seg.flags.contains(Flags::ACK);
     if opens && flow.has(FIN_SEEN) {
@@ -67,13 +73,15 @@ pub fn moved(
         splice.replace();
         return Verdict::Accept(packet);
     }
-    let headers = packet.pull(seg.headers_len());
-    let stamps = headers.and_then(|headers| seg.timestamps(headers));
     flow.count();
     let is_rst = seg.flags.contains(Flags::RST);
     let mut closed = false;
-    if let (Some((terms, _)), false) = (splice.terms(direction), is_rst) {
-        if let Some((tsval, _)) = stamps.filter(|_| terms.edit.timestamps) {
+    if !is_rst {
+        let headers = terms
+            .edit
+            .timestamps
+            .then(|| packet.pull(seg.headers_len()));
+        if let Some((tsval, _)) = headers.flatten().and_then(|bytes| seg.timestamps(bytes)) {
             flow.note_tsval(tsval);
         }
         // Somebody may have made it up, who does not know the number.
@@ -84,13 +92,20 @@ pub fn moved(
         flow.note_ack(seg.ack, flow::window_end(seg, terms));
         closed = fin && flow.mark(FIN_SEEN, 0) & FIN_SEEN == 0;
     }
-    if !send(ns, packet, seg.ip.family, hop, &[0; 16], &rcu::read_lock()) {
+    if !send(
+        ns,
+        packet,
+        seg.ip.family,
+        hop,
+        any_source,
+        &rcu::read_lock(),
+    ) {
         return Verdict::Stolen;
     }
     ns.count(Stat::Forwarded);
     if is_rst {
         // It may be made up. A client that is there says something else when it is asked.
-        splice.suspect_reset(direction);
+        splice.suspect_reset(flow.direction());
     } else {
         splice.is_there();
         if closed {

@@ -159,7 +159,7 @@ fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, way: Way, guard: &rcu:
     };
     if let Some(hop) = &terms.hop {
         // About what the host that has the connection now has sent.
-        if forward::send(ns, packet, ip.family, hop, &[0; 16], guard) {
+        if forward::send(ns, packet, ip.family, hop, forward::any_source, guard) {
             ns.count(Stat::IcmpErrors);
         }
         return Verdict::Stolen;
@@ -218,7 +218,7 @@ fn late(
     if let (Some((terms, _)), true) = (splice.terms(direction), seg.flags.contains(Flags::RST)) {
         if let Some(hop) = &terms.hop {
             // Its server has not been told.
-            return forward::moved(ns, splice, direction, packet, &seg, hop);
+            return forward::moved(ns, splice, splice.flow(direction), terms, hop, packet, &seg);
         }
     }
     if !seg.flags.contains(Flags::RST) {
@@ -326,7 +326,7 @@ fn carry(
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
     if let Some(hop) = &terms.hop {
-        return forward::moved(ns, splice, direction, packet, &seg, hop);
+        return forward::moved(ns, splice, splice.flow(direction), terms, hop, packet, &seg);
     }
     if packet.is_lro() {
         return drop_packet(ns, packet, Stat::DropMalformed);

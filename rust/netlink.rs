@@ -188,15 +188,16 @@ impl Handler for Handlers {
     fn handoff_commit(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
         let splice = find_moving(req, &attrs)?;
         if splice.is_arriving() {
-            return splice.arrive().map_err(|absent| {
-                count_refused(req);
-                refuse_arrival(req, absent)
-            });
+            let ns = Ns::of(req.net())?;
+            return splice
+                .arrive()
+                .inspect_err(|_| ns.count(Stat::Refused))
+                .map_err(|absent| refuse_arrival(req, absent));
         }
         let family = splice.to_server().key().family;
         let hop = match (attrs.output(), attrs.via()) {
             (output, Some(via)) => read_hop(family, output.unwrap_or(NodeOutput::Direct), via)
-                .map_err(|()| {
+                .ok_or_else(|| {
                     req.refuse_attr(
                         EINVAL,
                         handoff_attr::VIA,
@@ -595,12 +596,6 @@ fn refuse_arrival(req: &Request<'_>, absent: Absent) -> Error {
     req.refuse(absent.errno(), fmt!("{absent}"))
 }
 
-fn count_refused(req: &Request<'_>) {
-    if let Ok(ns) = Ns::of(req.net()) {
-        ns.count(Stat::Refused);
-    }
-}
-
 /// How a packet gets to another host, of the interface.
 fn meant(output: NodeOutput) -> Output {
     match output {
@@ -617,18 +612,12 @@ fn said(output: Output) -> NodeOutput {
     }
 }
 
-/// Another host, from attributes.
-fn read_hop(family: IpFamily, output: NodeOutput, via: &[u8]) -> Result<Hop, ()> {
-    if via.len() != family.addr_len() {
-        return Err(());
-    }
-    let mut address = [0; 16];
-    for (to, from) in address.iter_mut().zip(via) {
-        *to = *from;
-    }
-    Ok(Hop {
+/// Another host, from attributes; `None` if it is of another family.
+fn read_hop(family: IpFamily, output: NodeOutput, via: &[u8]) -> Option<Hop> {
+    let (_, via) = address(via).filter(|(of, _)| *of == family)?;
+    Some(Hop {
         output: meant(output),
-        via: address,
+        via,
     })
 }
 
@@ -861,8 +850,7 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
             hop: match (flow.output(), flow.via()) {
                 (None, None) => None,
                 (output, Some(via)) => Some(
-                    read_hop(key.family, output.unwrap_or(NodeOutput::Direct), via)
-                        .map_err(|()| "via")?,
+                    read_hop(key.family, output.unwrap_or(NodeOutput::Direct), via).ok_or("via")?,
                 ),
                 (Some(_), None) => return Err("via"),
             },

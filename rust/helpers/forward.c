@@ -400,25 +400,29 @@ int tcp_splice_decapsulate(struct sk_buff *skb, u8 family, unsigned int header_l
 	return 0;
 }
 
+/* The socket of the connection that packets from saddr to daddr are of, listening ones not counted; a reference. */
+static struct sock *tcp_splice_established(struct net *net, u8 family, const u8 *saddr, __be16 sport,
+					   const u8 *daddr, __be16 dport, int dif)
+{
+	struct in6_addr from6, to6;
+	__be32 from, to;
+
+	if (family == 4) {
+		memcpy(&from, saddr, sizeof(from));
+		memcpy(&to, daddr, sizeof(to));
+		return __inet_lookup_established(net, from, sport, to, ntohs(dport), dif, 0);
+	}
+	memcpy(&from6, saddr, sizeof(from6));
+	memcpy(&to6, daddr, sizeof(to6));
+	return __inet6_lookup_established(net, &from6, sport, &to6, ntohs(dport), dif, 0);
+}
+
 int tcp_splice_socket_of(struct net *net, const struct sk_buff *skb, u8 family, const u8 *saddr,
 			 __be16 sport, const u8 *daddr, __be16 dport)
 {
 	int dif = skb->dev ? skb->dev->ifindex : 0, found;
-	struct sock *sk;
+	struct sock *sk = tcp_splice_established(net, family, saddr, sport, daddr, dport, dif);
 
-	if (family == 4) {
-		__be32 from, to;
-
-		memcpy(&from, saddr, sizeof(from));
-		memcpy(&to, daddr, sizeof(to));
-		sk = __inet_lookup_established(net, from, sport, to, ntohs(dport), dif, 0);
-	} else {
-		struct in6_addr from, to;
-
-		memcpy(&from, saddr, sizeof(from));
-		memcpy(&to, daddr, sizeof(to));
-		sk = __inet6_lookup_established(net, &from, sport, &to, ntohs(dport), dif, 0);
-	}
 	if (!sk)
 		return TCP_SPLICE_SOCKET_NONE;
 	found = sk->sk_state == TCP_TIME_WAIT ? TCP_SPLICE_SOCKET_TIME_WAIT : TCP_SPLICE_SOCKET_LIVE;

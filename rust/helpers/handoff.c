@@ -78,26 +78,6 @@ void tcp_splice_leg_history(const struct sock *sk, bool *scales, u32 *acked, u32
 	*sent = tp->snd_nxt;
 }
 
-void tcp_splice_rouse(struct sock *sk, const struct tcp_splice_settings *was)
-{
-	struct tcp_sock *tp = tcp_sk(sk);
-
-	if (sk->sk_state != TCP_ESTABLISHED && sk->sk_state != TCP_CLOSE_WAIT)
-		return;
-	WRITE_ONCE(tp->window_clamp, was->window_clamp);
-	WRITE_ONCE(sk->sk_shutdown, sk->sk_state == TCP_ESTABLISHED ? 0 : RCV_SHUTDOWN);
-	if (was->keepopen) {
-		sock_set_flag(sk, SOCK_KEEPOPEN);
-		if (sk->sk_prot->keepalive)
-			sk->sk_prot->keepalive(sk, 1);
-	}
-	sk->sk_state_change(sk);
-	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-	sk->sk_write_space(sk);
-	if (tp->rcv_nxt != tp->copied_seq)
-		sk->sk_data_ready(sk);
-}
-
 /* Has a packet of our own be as one that has come in where the answer to it will leave. In an RCU read section. */
 static int tcp_splice_arrive4(struct net *net, struct sk_buff *skb)
 {
@@ -161,18 +141,16 @@ static int tcp_splice_arrive6(struct net *net, struct sk_buff *skb)
 #endif
 }
 
-/* Gives a packet of our own to TCP as one that has come in. Bottom halves off; the packet is given away. */
-static int tcp_splice_receive(struct net *net, struct sk_buff *skb, u8 family, int *iif)
+static int tcp_splice_arrive(struct net *net, struct sk_buff *skb, u8 family)
+{
+	return family == 4 ? tcp_splice_arrive4(net, skb) : tcp_splice_arrive6(net, skb);
+}
+
+/* Gives TCP a packet that has arrived so. Bottom halves off; the packet is given away. */
+static void tcp_splice_take_in(struct sk_buff *skb, u8 family)
 {
 	int (*handler)(struct sk_buff *skb);
-	int outcome;
 
-	outcome = family == 4 ? tcp_splice_arrive4(net, skb) : tcp_splice_arrive6(net, skb);
-	if (outcome) {
-		kfree_skb(skb);
-		return outcome;
-	}
-	*iif = skb->skb_iif;
 	skb->pkt_type = PACKET_HOST;
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	__skb_pull(skb, family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
@@ -184,23 +162,24 @@ static int tcp_splice_receive(struct net *net, struct sk_buff *skb, u8 family, i
 		handler = rcu_dereference(inet6_protos[IPPROTO_TCP])->handler;
 #endif
 	handler(skb);
-	return TCP_SPLICE_BIRTH_DONE;
+}
+
+/* Both. */
+static int tcp_splice_receive(struct net *net, struct sk_buff *skb, u8 family)
+{
+	int outcome = tcp_splice_arrive(net, skb, family);
+
+	if (outcome)
+		kfree_skb(skb);
+	else
+		tcp_splice_take_in(skb, family);
+	return outcome;
 }
 
 /* The socket of the connection, or its request, or what is left of it; a reference. In an RCU read section. */
 static struct sock *tcp_splice_find(struct net *net, const struct tcp_splice_migrant *m, int iif)
 {
-	struct in6_addr from6, to6;
-	__be32 from, to;
-
-	if (m->family == 4) {
-		memcpy(&from, m->remote, sizeof(from));
-		memcpy(&to, m->local, sizeof(to));
-		return __inet_lookup_established(net, from, m->rport, to, ntohs(m->lport), iif, 0);
-	}
-	memcpy(&from6, m->remote, sizeof(from6));
-	memcpy(&to6, m->local, sizeof(to6));
-	return __inet6_lookup_established(net, &from6, m->rport, &to6, ntohs(m->lport), iif, 0);
+	return tcp_splice_established(net, m->family, m->remote, m->rport, m->local, m->lport, iif);
 }
 
 /* Who would get the connection; no reference. In an RCU read section. */
@@ -308,23 +287,21 @@ static int tcp_splice_request(struct net *net, const struct tcp_splice_migrant *
 	int outcome;
 
 	*req = NULL;
-	outcome = m->family == 4 ? tcp_splice_arrive4(net, syn) : tcp_splice_arrive6(net, syn);
+	outcome = tcp_splice_arrive(net, syn, m->family);
 	if (outcome)
 		goto drop;
-	sk = tcp_splice_find(net, m, syn->skb_iif);
+	*iif = syn->skb_iif;
+	sk = tcp_splice_find(net, m, *iif);
 	if (sk) {
 		sock_gen_put(sk);
 		outcome = TCP_SPLICE_BIRTH_EXISTS;
 		goto drop;
 	}
-	sk = tcp_splice_listener(net, syn, m, syn->skb_iif);
+	sk = tcp_splice_listener(net, syn, m, *iif);
 	outcome = sk ? tcp_splice_accepts(sk, m) : TCP_SPLICE_BIRTH_NOBODY;
 	if (outcome)
 		goto drop;
-	skb_dst_drop(syn);
-	outcome = tcp_splice_receive(net, syn, m->family, iif);
-	if (outcome)
-		return outcome;
+	tcp_splice_take_in(syn, m->family);
 	sk = tcp_splice_find(net, m, *iif);
 	if (!sk)
 		return TCP_SPLICE_BIRTH_REFUSED;
@@ -369,7 +346,7 @@ int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct
 	outcome = TCP_SPLICE_BIRTH_OPTIONS;
 	if (tcp_splice_same_options(req, m)) {
 		tcp_splice_adopt(req, m);
-		outcome = tcp_splice_receive(net, ack, m->family, &iif);
+		outcome = tcp_splice_receive(net, ack, m->family);
 		ack = NULL;
 		sk = tcp_splice_find(net, m, iif);
 		if (sk && (sk->sk_state == TCP_NEW_SYN_RECV || sk->sk_state == TCP_TIME_WAIT)) {
@@ -381,7 +358,7 @@ int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct
 	}
 	if (!sk) {
 		/* It goes, and its timer with it. */
-		tcp_splice_receive(net, rst, m->family, &iif);
+		tcp_splice_receive(net, rst, m->family);
 		rst = NULL;
 	}
 	rcu_read_unlock();

@@ -70,7 +70,6 @@ void tcp_splice_skb_as_received(struct sk_buff *skb, const struct sk_buff *like)
 	skb->skb_iif = like->skb_iif;
 	skb->mark = like->mark;
 	skb->pkt_type = PACKET_HOST;
-	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	/* IPCB and IP6CB: the interface it came by, the options that were copied with the header. */
 	memcpy(skb->cb, like->cb, sizeof(skb->cb));
 	if (skb->protocol == htons(ETH_P_IP)) {
@@ -101,11 +100,6 @@ void tcp_splice_skb_park(struct sk_buff *skb)
 	skb_orphan(skb);
 	skb->dev = NULL;
 	skb_dst_drop(skb);
-}
-
-void tcp_splice_skb_trust(struct sk_buff *skb)
-{
-	skb->ip_summed = CHECKSUM_UNNECESSARY;
 }
 
 bool tcp_splice_skb_is_own(const struct sk_buff *skb)

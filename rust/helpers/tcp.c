@@ -175,6 +175,29 @@ void tcp_splice_dormant(struct sock *sk, struct tcp_splice_settings *was)
 	sk->sk_state_change(sk);
 }
 
+/* What sleep has changed is as it was, for a socket that is open for its owner's sending. */
+static void tcp_splice_restore(struct sock *sk, const struct tcp_splice_settings *was)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	tp->nonagle = was->nonagle;
+	WRITE_ONCE(tp->window_clamp, max(was->window_clamp, tp->rcv_wnd));
+	if (was->keepopen) {
+		sock_set_flag(sk, SOCK_KEEPOPEN);
+		if (sk->sk_prot->keepalive)
+			sk->sk_prot->keepalive(sk, 1);
+	}
+	WRITE_ONCE(sk->sk_shutdown, sk->sk_state == TCP_ESTABLISHED ? 0 : RCV_SHUTDOWN);
+}
+
+void tcp_splice_rouse(struct sock *sk, const struct tcp_splice_settings *was)
+{
+	if (sk->sk_state == TCP_ESTABLISHED || sk->sk_state == TCP_CLOSE_WAIT) {
+		tcp_splice_restore(sk, was);
+		tcp_splice_woken(sk);
+	}
+}
+
 static void tcp_splice_wake_receiver(struct sock *sk, const struct tcp_splice_stand *at)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
@@ -288,10 +311,8 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at,
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
-	bool open = sk->sk_state == TCP_ESTABLISHED;
-
 	/* A FIN of the peer that was there before the splice may have stayed here. */
-	if (!open && sk->sk_state != TCP_CLOSE_WAIT)
+	if (sk->sk_state != TCP_ESTABLISHED && sk->sk_state != TCP_CLOSE_WAIT)
 		return -EPIPE;
 	if (sk->sk_err || tp->packets_out || tp->write_seq != tp->snd_una)
 		return -EPIPE;
@@ -304,14 +325,7 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at,
 		tp->rx_opt.ts_recent = at->ts_recent;
 		tp->rx_opt.ts_recent_stamp = ktime_get_seconds();
 	}
-	tp->nonagle = was->nonagle;
-	WRITE_ONCE(tp->window_clamp, max(was->window_clamp, tp->rcv_wnd));
-	if (was->keepopen) {
-		sock_set_flag(sk, SOCK_KEEPOPEN);
-		if (sk->sk_prot->keepalive)
-			sk->sk_prot->keepalive(sk, 1);
-	}
-	WRITE_ONCE(sk->sk_shutdown, open ? 0 : RCV_SHUTDOWN);
+	tcp_splice_restore(sk, was);
 	tcp_splice_untrack_numbers(sk);
 	return 0;
 }
@@ -406,6 +420,8 @@ void tcp_splice_deliver(struct sock *sk, struct sk_buff *skb, unsigned int heade
 	skb_orphan(skb);
 	skb_dst_drop(skb);
 	nf_reset_ct(skb);
+	/* The caller knows; TCP would look at it again, in a way that a packet of our own is not prepared for. */
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
 	/* As tcp_v4_rcv(): it may wait in a queue for longer than its device exists. */
 	skb->dev = NULL;
 	skb_set_transport_header(skb, header_len);

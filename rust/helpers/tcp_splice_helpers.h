@@ -143,8 +143,6 @@ void tcp_splice_skb_park(struct sk_buff *skb);
 struct sk_buff *tcp_splice_skb_segments(struct sk_buff *skb);
 /* Takes the first off such a list; NULL at its end. */
 struct sk_buff *tcp_splice_skb_next_segment(struct sk_buff **segments);
-/* Its checksum is right. */
-void tcp_splice_skb_trust(struct sk_buff *skb);
 /* It was made here and has come by no device. */
 bool tcp_splice_skb_is_own(const struct sk_buff *skb);
 /* Bytes of payload in the largest segment of the packet. */
@@ -233,6 +231,8 @@ void tcp_splice_dormant(struct sock *sk, struct tcp_splice_settings *was);
 /* 0, or -EPIPE when the socket cannot go on: it was closed, or has unacknowledged bytes. */
 int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at,
 		    const struct tcp_splice_settings *was);
+/* The same for a socket whose numbers are what they were, and tells who waits for it. Nothing for one that was closed. */
+void tcp_splice_rouse(struct sock *sk, const struct tcp_splice_settings *was);
 /* Tells who waits for the socket that it can be used. */
 void tcp_splice_woken(struct sock *sk);
 /* What was received out of order, in order of its numbers; NULL after the last. */
@@ -261,8 +261,6 @@ int tcp_splice_read_sent(struct sock *sk, u32 seq, void *to, u32 len);
 int tcp_splice_read_received(struct sock *sk, u32 *seq, void *to, u32 len);
 /* Whether windows are scaled, bytes that were acknowledged, 2^30 at most, and the number after the last that was sent. */
 void tcp_splice_leg_history(const struct sock *sk, bool *scales, u32 *acked, u32 *sent);
-/* The reverse of tcp_splice_dormant(), for a socket whose numbers are what they were. */
-void tcp_splice_rouse(struct sock *sk, const struct tcp_splice_settings *was);
 
 /* A connection as it comes from another host; host order but for ports and addresses. */
 struct tcp_splice_migrant {

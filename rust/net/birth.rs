@@ -130,9 +130,8 @@ impl Newborn {
         unsafe { bindings::tcp_splice_deliver(self.child.as_ptr(), packet.into_raw(), len) };
     }
 
-    /// Gives the socket a packet of its client that was made here, and has it taken in.
-    pub fn receive(&mut self, mut packet: Packet, header_len: usize) {
-        packet.trust_checksum();
+    /// Gives the socket a packet of its client, and has it taken in.
+    pub fn receive(&mut self, packet: Packet, header_len: usize) {
         in_packet_context(|_| self.deliver(packet, header_len));
         // SAFETY: Locked by us.
         unsafe { bindings::tcp_splice_flush_backlog(self.child.as_ptr()) };

@@ -104,7 +104,7 @@ pub enum Socket {
 }
 
 impl Packet {
-    /// Sends the packet, unchanged, to another host; in a tunnel from this address, unless it is zero. In packet context.
+    /// Sends the packet, unchanged, to another host; in a tunnel from the address that `source` says, unless it is zero. In packet context.
     ///
     /// # Errors
     ///
@@ -115,12 +115,12 @@ impl Packet {
         net: &Namespace,
         family: Family,
         hop: &Hop,
-        source: &[u8; 16],
+        source: impl FnOnce() -> [u8; 16],
         guard: &rcu::Guard,
     ) -> core::result::Result<(), Unsent> {
         match hop.output {
             Output::Direct => self.send_direct(net, family, &hop.via, guard),
-            Output::Tunnel => self.send_tunnel(net, family, source, &hop.via, guard),
+            Output::Tunnel => self.send_tunnel(net, family, &source(), &hop.via, guard),
         }
     }
 

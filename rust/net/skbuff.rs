@@ -256,12 +256,6 @@ impl Packet {
         }
     }
 
-    /// Says of a packet that was made here, with a checksum, that nobody needs to look at that.
-    pub fn trust_checksum(&mut self) {
-        // SAFETY: Owned.
-        unsafe { bindings::tcp_splice_skb_trust(self.0.as_ptr()) };
-    }
-
     /// Whether this host has made the packet, or it has forgotten where it came in.
     pub fn is_own(&self) -> bool {
         // SAFETY: Owned.

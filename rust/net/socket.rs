@@ -146,6 +146,16 @@ pub struct Restore {
     keepopen: bool,
 }
 
+impl Restore {
+    fn raw(self) -> bindings::tcp_splice_settings {
+        bindings::tcp_splice_settings {
+            window_clamp: self.window_clamp,
+            nonagle: self.nonagle,
+            keepopen: self.keepopen,
+        }
+    }
+}
+
 /// A socket locked by us.
 ///
 /// # Invariants
@@ -384,24 +394,14 @@ impl Locked<'_> {
             ts_recent: at.ts_recent,
             tsval: at.tsval,
         };
-        let was = bindings::tcp_splice_settings {
-            window_clamp: restore.window_clamp,
-            nonagle: restore.nonagle,
-            keepopen: restore.keepopen,
-        };
         // SAFETY: Locked.
-        to_result(unsafe { bindings::tcp_splice_wake(self.0.sk(), &at, &was) })
+        to_result(unsafe { bindings::tcp_splice_wake(self.0.sk(), &at, &restore.raw()) })
     }
 
     /// The reverse of [`Locked::make_dormant`], for a socket that goes on where it was, and tells its owner.
     pub fn rouse(&mut self, restore: Restore) {
-        let was = bindings::tcp_splice_settings {
-            window_clamp: restore.window_clamp,
-            nonagle: restore.nonagle,
-            keepopen: restore.keepopen,
-        };
         // SAFETY: Locked.
-        unsafe { bindings::tcp_splice_rouse(self.0.sk(), &was) };
+        unsafe { bindings::tcp_splice_rouse(self.0.sk(), &restore.raw()) };
     }
 
     /// Whether windows are scaled, how many bytes the peer has acknowledged, 2^30 at most, and our sequence number after the

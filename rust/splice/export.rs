@@ -106,34 +106,31 @@ pub fn export(
     }
     ns.hook_in()?;
     let hold = ModuleHold::new(module)?;
-    let (splice, migrant) = {
-        let mut leg = socket.lock();
-        let before = leg.numbers();
-        check_side(&before, Side::Client)?;
-        let key = before.arrives;
-        let splice = Splice::new(ns, key, key.reverse(), wishes)?;
-        ns.add(&splice)?;
-        // Every packet that had passed the hook before is in the socket or its backlog after this.
-        rcu::synchronize_net();
-        leg.flush_backlog();
-        let now = leg.numbers();
-        if let Err(refusal) = check_side(&now, Side::Client) {
-            drop(leg);
-            splice.let_stay(|_, packet, len| socket.deliver(packet, len));
-            return Err(refusal);
-        }
-        let migrant = migrant(&now, &leg);
-        let restore = leg.make_dormant();
-        splice.leaving_at.populate(migrant.snd_sent);
+    let mut leg = socket.lock();
+    let before = leg.numbers();
+    check_side(&before, Side::Client)?;
+    let key = before.arrives;
+    let splice = Splice::new(ns, key, key.reverse(), wishes)?;
+    ns.add(&splice)?;
+    // Every packet that had passed the hook before is in the socket or its backlog after this.
+    rcu::synchronize_net();
+    leg.flush_backlog();
+    let now = leg.numbers();
+    if let Err(refusal) = check_side(&now, Side::Client) {
         drop(leg);
-        *splice.moving.lock() = Some(Moving::Leaving(Leaving {
-            socket,
-            restore,
-            migrant,
-            _module: hold,
-        }));
-        (splice, migrant)
-    };
+        splice.let_stay(|_, packet, len| socket.deliver(packet, len));
+        return Err(refusal);
+    }
+    let migrant = migrant(&now, &leg);
+    let restore = leg.make_dormant();
+    splice.leaving_at.populate(migrant.snd_sent);
+    drop(leg);
+    *splice.moving.lock() = Some(Moving::Leaving(Leaving {
+        socket,
+        restore,
+        migrant,
+        _module: hold,
+    }));
     workqueue::set(&*splice, time_to_move(timeout));
     Ok((splice, migrant))
 }
@@ -199,13 +196,6 @@ fn rows(m: &Migrant, hop: Hop) -> [Row; 2] {
 }
 
 impl Splice {
-    fn leaving<R>(&self, f: impl FnOnce(&Leaving) -> R) -> Option<R> {
-        match &*self.moving.lock() {
-            Some(Moving::Leaving(leaving)) => Some(f(leaving)),
-            _ => None,
-        }
-    }
-
     /// Copies bytes of a connection that is about to go, from `seq` on: as many as are in one piece and fit; of what was
     /// received, those after a gap if there is one. Says where they begin. May sleep.
     ///
@@ -213,14 +203,15 @@ impl Splice {
     ///
     /// `ENOENT` if it is not about to go; what copying says.
     pub fn read_moving(&self, stream: Stream, seq: Seq, to: &mut [u8]) -> Result<(Seq, usize)> {
-        self.leaving(|leaving| {
-            let leg = leaving.socket.lock();
-            match stream {
-                Stream::Received => leg.read_received(seq, to),
-                Stream::Sent => leg.read_sent(seq, to).map(|len| (seq, len)),
-            }
-        })
-        .ok_or(ENOENT)?
+        let moving = self.moving.lock();
+        let Some(Moving::Leaving(leaving)) = &*moving else {
+            return Err(ENOENT);
+        };
+        let leg = leaving.socket.lock();
+        match stream {
+            Stream::Received => leg.read_received(seq, to),
+            Stream::Sent => leg.read_sent(seq, to).map(|len| (seq, len)),
+        }
     }
 
     /// Whether a segment that its socket sends says more than the numbers that another host was told, and must not leave.
@@ -229,11 +220,6 @@ impl Splice {
     pub fn is_too_late(&self, seg: &Segment) -> bool {
         let sent = self.leaving_at.as_ref();
         sent.is_some_and(|sent| seg.seq_end().after(*sent))
-    }
-
-    /// Whether [`Splice::depart`] or [`Splice::resume`] is waited for.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving(|_| ()).is_some()
     }
 
     /// The other host has the connection: the socket vanishes, and packets of the client go there. `false` if it was not
@@ -262,13 +248,10 @@ impl Splice {
     }
 
     fn take_leaving(&self) -> Option<Leaving> {
-        let mut moving = self.moving.lock();
-        match moving.take() {
+        let leaves = |moving: &mut Moving| matches!(moving, Moving::Leaving(_));
+        match self.moving.lock().take_if(leaves) {
             Some(Moving::Leaving(leaving)) => Some(leaving),
-            other => {
-                *moving = other;
-                None
-            }
+            _ => None,
         }
     }
 
@@ -278,16 +261,21 @@ impl Splice {
             .is_some_and(|(terms, _)| terms.hop.is_some())
     }
 
+    /// Whether packets of this direction come by here: of a connection that has moved, the client's only.
+    pub(super) fn comes_by(&self, direction: Direction) -> bool {
+        direction == Direction::ToServer || !self.has_moved()
+    }
+
     /// Its client has said something that a client which is gone does not say. Any context.
     pub fn is_there(&self) {
-        if self.suspected.load(Relaxed) != Reason::None as u32 {
+        if self.suspicion() != Reason::None {
             self.suspected.store(Reason::None as u32, Relaxed);
         }
     }
 
     /// Jiffies until it counts as gone that its client, which was asked, has said nothing but RSTs; `None` if it has.
     pub(super) fn gone_left(&self) -> Option<usize> {
-        if !self.has_moved() || self.suspected.load(Relaxed) == Reason::None as u32 {
+        if !self.has_moved() || self.suspicion() == Reason::None {
             return None;
         }
         let since = flow::now().wrapping_sub(self.suspected_at.load(Relaxed)) as usize;
@@ -296,7 +284,7 @@ impl Splice {
 
     /// After the first FIN of the client: it is to be asked before long. Any context.
     pub fn look_when_closed(&self) {
-        workqueue::set(self, time::from_ms(CLOSED_MS));
+        self.look_in(time::from_ms(CLOSED_MS));
     }
 
     /// Milliseconds without a packet after which it is asked; 0 is never.

@@ -2,10 +2,10 @@
 
 //! A connection of another host comes to this one (TCP handoff).
 //!
-//! 1. [`import`]: its packets are held from here on, and it is seen that the numbers can be had.
+//! 1. [`import`]: its packets are held from here on.
 //! 2. [`Splice::write_moving`]: the bytes that it comes with.
 //! 3. [`Splice::arrive`]: whoever listens gets the connection, with the numbers that its client knows and the bytes that
-//!    the client had sent; what had been sent to the client and was not acknowledged is sent. It is an ordinary connection then.
+//!    the client had sent, and counts as sent what was sent to the client and not acknowledged. It is an ordinary connection then.
 
 use super::{
     arm::Refusal,
@@ -16,7 +16,6 @@ use crate::{
     net::{
         birth::{Newborn, Unborn},
         leg::Migrant,
-        netfilter::in_packet_context,
         skbuff::Packet,
         workqueue,
     },
@@ -37,8 +36,8 @@ use kernel::{
     sync::Arc,
 };
 
-/// Bytes that a connection may come with, of each stream.
-const MAX_BYTES: usize = 16 << 20;
+/// Bytes that a connection may come with, of both streams.
+const MAX_BYTES: usize = 32 << 20;
 
 /// Bytes of payload in a packet of our own.
 const CHUNK: usize = 1200;
@@ -65,14 +64,6 @@ pub enum Absent {
     Lost,
     /// Nobody could have it.
     Unborn(Unborn),
-    /// Anything else.
-    Failed(Error),
-}
-
-impl From<Error> for Absent {
-    fn from(e: Error) -> Self {
-        Absent::Failed(e)
-    }
 }
 
 impl Absent {
@@ -91,7 +82,6 @@ impl Absent {
                 Unborn::Exists => EEXIST,
                 Unborn::Cookies | Unborn::Signed | Unborn::Defers | Unborn::Options => EOPNOTSUPP,
             },
-            Absent::Failed(e) => *e,
         }
     }
 }
@@ -102,10 +92,12 @@ impl fmt::Display for Absent {
         f.write_str(match self {
             Absent::NotArriving => "no connection of this id is arriving; import it first",
             Absent::Bytes => "bytes are missing, or do not follow on those before",
-            Absent::TooMany => "the connection comes with more than 16 MiB of one stream",
+            Absent::TooMany => "the connection comes with more than 32 MiB",
             Absent::Lost => "the new socket did not take its bytes",
             Absent::Unborn(why) => match why {
-                Unborn::NotLocal => "the address is none of this host; splicectl vip add gives it",
+                Unborn::NotLocal => {
+                    "the address is none of this host; add it to lo, as handoff.md says"
+                }
                 Unborn::NoRoute => "the client cannot be reached from here",
                 Unborn::Nobody => "nobody listens on this address and port",
                 Unborn::Full => "the listener's backlog is full",
@@ -116,7 +108,6 @@ impl fmt::Display for Absent {
                 Unborn::Options => "timestamps, SACK or window scaling are switched off here",
                 Unborn::Refused => "the kernel did not take the connection",
             },
-            Absent::Failed(_) => "the connection could not be imported",
         })
     }
 }
@@ -153,7 +144,7 @@ impl Arriving {
     fn write(&mut self, stream: Stream, seq: Seq, bytes: &[u8]) -> Result<(), Absent> {
         let len = u32::try_from(bytes.len()).map_err(|_| Absent::TooMany)?;
         self.bytes = self.bytes.saturating_add(bytes.len());
-        if self.bytes > 2 * MAX_BYTES {
+        if self.bytes > MAX_BYTES {
             return Err(Absent::TooMany);
         }
         match stream {
@@ -332,13 +323,10 @@ impl Splice {
     }
 
     fn take_arriving(&self) -> Option<Arriving> {
-        let mut moving = self.moving.lock();
-        match moving.take() {
+        let arrives = |moving: &mut Moving| matches!(moving, Moving::Arriving(_));
+        match self.moving.lock().take_if(arrives) {
             Some(Moving::Arriving(arriving)) => Some(arriving),
-            other => {
-                *moving = other;
-                None
-            }
+            _ => None,
         }
     }
 
@@ -347,7 +335,7 @@ impl Splice {
     /// # Errors
     ///
     /// Why nobody could have it. Nothing is left of it on this host then, unless [`Absent::Lost`] left a connection that whoever
-    /// accepts it finds reset.
+    /// accepts it finds aborted.
     pub fn arrive(&self) -> Result<(), Absent> {
         let arriving = self.take_arriving().ok_or(Absent::NotArriving)?;
         let arrived = self.bring(arriving);
@@ -388,12 +376,8 @@ impl Splice {
 
     /// What was held of a connection that does not come is forgotten: its client has no other answer than from the host that
     /// has it.
-    pub(super) fn refuse_arrival(&self) {
-        in_packet_context(|_| {
-            self.finish_holding(super::Phase::Aborted);
-            drop(self.held.lock().take());
-        });
-        self.ns.remove(self);
+    fn refuse_arrival(&self) {
+        self.let_stay(|_, packet, _| drop(packet));
     }
 
     /// A connection that moves stays where it was. `false` if it does not move. May sleep.

@@ -174,7 +174,7 @@ impl Splice {
             self.suspected_at.store(flow::now(), Relaxed);
             self.suspected.store(by as u32, Relaxed);
             self.asked.store(0, Relaxed);
-            workqueue::set(self, time::from_ms(ASK_MS));
+            self.look_in(time::from_ms(ASK_MS));
         }
     }
 
@@ -201,14 +201,14 @@ impl Splice {
     }
 
     /// Who a RST came from that may have ended it.
-    fn suspicion(&self) -> Reason {
+    pub(super) fn suspicion(&self) -> Reason {
         Reason::from_u32(self.suspected.load(Relaxed))
     }
 
     /// The RST of one end, which went this way, has ended it. Any context.
     pub fn end_by_rst(&self, direction: Direction) {
         // If it answers a probe, the end that it comes from was reset by the other.
-        let suspected = Reason::from_u32(self.suspected.load(Relaxed));
+        let suspected = self.suspicion();
         let reason = match direction {
             _ if suspected != Reason::None => suspected,
             Direction::ToServer => Reason::ResetByClient,
@@ -235,7 +235,7 @@ impl Splice {
         in_packet_context(|_| {
             for flow in [&self.to_server, &self.to_client] {
                 // Nothing of its server comes by here.
-                if self.has_moved() && flow.direction() == Direction::ToClient {
+                if !self.comes_by(flow.direction()) {
                     continue;
                 }
                 // The sender of a flow is told in the numbers that it acknowledged with.
@@ -300,16 +300,25 @@ impl Splice {
         } else {
             look
         } {
-            workqueue::set(self, delay);
+            self.look_in(delay);
         }
+        // A last acknowledgement before a return must not be put off.
+        if self.is_settled() {
+            self.look_in(0);
+        }
+    }
+
+    /// Has the splice looked after in so many jiffies, unless it has ended. Any context.
+    pub(super) fn look_in(&self, delay: usize) {
+        if self.is_tombstone() {
+            return;
+        }
+        workqueue::set(self, delay);
         // An end may have set the alarm a moment ago, which must not be put off; nor must the time that an ended
         // splice stays, if it was buried meanwhile.
         if self.is_tombstone() {
             let buried = self.buried.load(Relaxed);
             workqueue::set(self, if buried { self.stay_left() } else { 0 });
-        } else if self.is_settled() {
-            // Nor a last acknowledgement before a return.
-            workqueue::set(self, 0);
         }
     }
 
@@ -429,7 +438,7 @@ impl HasAlarm for Splice {
             }
             phase @ (Phase::Tombstone | Phase::Cut | Phase::Returned) => {
                 if self.buried.xchg(true, Relaxed) {
-                    // Late packets may have set the alarm.
+                    // Whoever set the alarm may not have seen that it has ended.
                     return match self.stay_left() {
                         0 => self.ns.remove(self),
                         left => workqueue::set(self, left),

@@ -99,7 +99,7 @@ impl Splice {
 
     /// Whether the sender of a flow was heard of since it was probed first; here, or on another host.
     fn is_heard(&self, direction: Direction) -> bool {
-        if self.has_moved() && direction == Direction::ToClient {
+        if !self.comes_by(direction) {
             // Not here.
             return true;
         }
@@ -128,7 +128,7 @@ impl Splice {
         let Some((terms, back)) = self.terms(direction) else {
             return;
         };
-        if self.has_moved() && direction == Direction::ToClient {
+        if !self.comes_by(direction) {
             return;
         }
         let (flow, reverse) = (self.flow(direction), self.flow(direction.reverse()));

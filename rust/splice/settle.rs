@@ -16,7 +16,7 @@ use crate::{
         rcu,
         skbuff::{Packet, PacketQueue},
         socket::{Locked, TcpSocket},
-        time, workqueue,
+        time,
     },
     stats::Stat,
     xlate::seq::Seq,
@@ -101,14 +101,14 @@ impl Splice {
         }
         self.freeze();
         if self.is_settled() {
-            workqueue::set(self, 0);
+            self.look_in(0);
         }
     }
 
     /// After a FIN that is kept: the other direction may have to be stopped. Any context.
     #[cold]
     pub fn look_later(&self) {
-        workqueue::set(self, time::from_ms(LOOK_MS));
+        self.look_in(time::from_ms(LOOK_MS));
     }
 
     /// When one flow has come to its limit, the other stops where it is, but for a limit of its own.

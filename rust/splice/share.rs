@@ -6,10 +6,7 @@
 //! FINs were seen and acknowledged), so that hosts tell each other in any order, and twice: it is merged.
 
 use super::{Phase, Reason, Splice};
-use crate::{
-    flow::{self, Direction, Progress, SHARED},
-    net::workqueue,
-};
+use crate::flow::{self, Direction, Progress, SHARED};
 use kernel::sync::atomic::Relaxed;
 
 impl Splice {
@@ -50,7 +47,7 @@ impl Splice {
     #[cold]
     pub fn tell_change(&self) {
         self.changed.store(true, Relaxed);
-        workqueue::set(self, 0);
+        self.look_in(0);
     }
 
     /// It has ended on another host, for this reason. `false` if it has here, or is not live yet. Process context.

@@ -33,7 +33,7 @@ def there(*args):
 class Three:
     """A client, the proxy's socket, and a server that waits for the connection, which goes on as it was begun."""
 
-    def __init__(self, room=None, listen=True, backlog=5, prepare=None, **options):
+    def __init__(self, room=None, listen=True, backlog=5, prepare=None, client_room=None):
         front = socket.create_server((VIP, 0), family=FAMILY)
         if room:
             front.setsockopt(socket.SOL_SOCKET, 33, room)
@@ -44,19 +44,18 @@ class Three:
             if prepare:
                 prepare(self.listener)
             self.listener.settimeout(20)
-        self.client = inside("client", lambda: connect((VIP, self.port), options.get("mss"), options.get("client_room")))
+        self.client = inside("client", lambda: connect((VIP, self.port), room=client_room))
         self.near, _ = front.accept()
         front.close()
         self.client.settimeout(60)
         self.near.settimeout(60)
 
     def hand_off(self, read=b"", command=None, timeout=5 * SLOW):
-        near = self.near
         with tempfile.NamedTemporaryFile() as f:
             f.write(read)
             f.flush()
-            return run("splicectl", "handoff", "send", "--fd", str(near.fileno()), "--via", BACKEND, "--read", f.name,
-                       "--timeout", f"{timeout}s", "--", *(command or RECEIVE), pass_fds=[near.fileno()])
+            return run("splicectl", "handoff", "send", "--fd", str(self.near.fileno()), "--via", BACKEND, "--read", f.name,
+                       "--timeout", f"{timeout}s", "--", *(command or RECEIVE), pass_fds=[self.near.fileno()])
 
     def moves(self, read=b""):
         done = self.hand_off(read)

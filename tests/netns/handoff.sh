@@ -26,8 +26,6 @@ for n in b1 b2; do
 	ip netns exec $n sysctl -q net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
 	address $n lo 10.0.1.100/32 fd00:1::100/128
 done
-# How a client knows who has answered it.
-mac_of() { ip -n "$1" -j link show dev "$2" | jq -r '.[0].address'; }
 # packets FILE FILTER: of a capture, how many pass the filter.
 packets() { tcpdump -r "$OUT/$1.pcap" "${@:2}" 2>/dev/null | wc -l; }
 
@@ -98,14 +96,13 @@ done
 captures_end
 step "what was on the wire"
 for fam in 4 6; do
-	if [ $fam = 4 ]; then ip=ip tcp=tcp with='(ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0' vip=10.0.1.100; else ip=ip6 tcp='ip6 proto 6' with='(ip6[4:2] - ((ip6[52] & 0xf0) >> 2)) != 0' vip=fd00:1::100; fi
-	syn='tcp[13] & 2 != 0'
-	[ $fam = 4 ] || syn='ip6[53] & 2 != 0'
-	same "handshakes of the service beside b1 over IPv$fam" "$(packets b1 "$ip host $vip and $tcp and $syn")" 0
-	same "data that the proxy sent to the client over IPv$fam" "$(packets proxy "$ip src $vip and $tcp and $with and ether src $(mac_of proxy p0)")" 0
+	if [ $fam = 4 ]; then vip=10.0.1.100 syn='ip and tcp[13] & 2 != 0'; else vip=fd00:1::100 syn='ip6 proto 6 and ip6[53] & 2 != 0'; fi
+	answers="tcp and src host $vip"
+	same "handshakes of the service beside b1 over IPv$fam" "$(packets b1 "host $vip and $syn")" 0
+	same "data that the proxy sent to the client over IPv$fam" "$(packets proxy "$answers and $(with_data $fam) and ether src $(mac_of proxy p0)")" 0
 	same "packets of the service's answers beside the proxy over IPv$fam" \
-		"$(packets proxy "$ip src $vip and $tcp and not ether src $(mac_of proxy p0)")" 0
-	expect "data that b1 sent to the client over IPv$fam" "$(packets client "$ip src $vip and $tcp and $with and ether src $(mac_of b1 e0)")" -gt 10
+		"$(packets proxy "$answers and not ether src $(mac_of proxy p0)")" 0
+	expect "data that b1 sent to the client over IPv$fam" "$(packets client "$answers and $(with_data $fam) and ether src $(mac_of b1 e0)")" -gt 10
 done
 # Clients of the programs above, gone for a minute, are asked whether they are there, and answer with a RST.
 tcpdump -r "$OUT/client.pcap" -w "$OUT/web.pcap" 'port 80 or port 8080 or port 8081' 2>/dev/null

@@ -331,11 +331,21 @@ put() {
 	rm -f "$T/$want/put/$name"
 }
 
+# mac_of NAMESPACE DEVICE: how others know it.
+mac_of() { ip -n "$1" -j link show dev "$2" | jq -r '.[0].address'; }
+# with_data 4|6: a filter for TCP segments that have some.
+with_data() {
+	if [ "$1" = 4 ]; then
+		echo 'ip and tcp and (ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0'
+	else
+		echo 'ip6 and tcp and (ip6[4:2] - ((ip6[52] & 0xf0) >> 2)) != 0'
+	fi
+}
 # capture NAME NAMESPACE DEVICE [SNAPLEN]: until captures_end.
 capture() {
 	local mac
 	# A bridge floods what it does not know the port of: frames of others are no business of this host.
-	mac=$(ip -n "$2" -j link show dev "$3" | jq -r '.[0].address')
+	mac=$(mac_of "$2" "$3")
 	nsenter --net="/run/netns/$2" tcpdump -p -Z root -i "$3" -s "${4:-150}" -B 65536 -U -w "$OUT/$1.pcap" "(tcp or icmp or icmp6) and ether host $mac" >"$T/$1.tcpdump.log" 2>&1 </dev/null &
 	STARTED+=("$!")
 	CAPTURES+=("$1:$!")

@@ -66,8 +66,7 @@ all_arrive() {
 	done
 }
 # tap NAME NAMESPACE DEVICE SNAPLEN: what carries data from the service's port.
-WITH_DATA='tcp src port 80 and (ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0'
-[ "$V" = 4 ] || WITH_DATA='ip6 and tcp src port 80 and (ip6[4:2] - ((ip6[52] & 0xf0) >> 2)) != 0'
+WITH_DATA="tcp src port 80 and $(with_data "$V")"
 TAPS=()
 tap() {
 	nsenter --net="/run/netns/$2" tcpdump -p -Z root -i "$3" -s "$4" -B 16384 -U -w "$OUT/$1.pcap" "$WITH_DATA" >"$T/$1.log" 2>&1 </dev/null &

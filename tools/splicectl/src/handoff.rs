@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
-use tcp_splice_netlink::{Client, Handoff, Migrant, NodeOutput};
+use tcp_splice_netlink::{Client, Migrant, NodeOutput};
 
 pub(crate) fn run(out: &Output, verb: HandoffVerb) -> Result<(), Fail> {
     match verb {
@@ -134,13 +134,7 @@ fn receive(out: &Output, args: &HandoffReceive) -> Result<(), Fail> {
         None => "standard input".into(),
     };
     let text = restore::read(args.file.as_ref())?;
-    let mut migrant: Migrant = serde_json::from_str(&text).map_err(Fail::other(name))?;
-    migrant.connection = Handoff {
-        id: None,
-        seq: None,
-        bytes: None,
-        ..migrant.connection
-    };
+    let migrant: Migrant = serde_json::from_str(&text).map_err(Fail::other(name))?;
     Client::open()
         .and_then(|mut client| client.import(&migrant, args.timeout))
         .map_err(Fail::kernel("handoff"))?;

@@ -45,7 +45,7 @@ impl Packet {
         net: &Net,
         _family: Family,
         _hop: &Hop,
-        _source: &[u8; 16],
+        _source: impl FnOnce() -> [u8; 16],
         _guard: &Guard,
     ) -> Result<(), Unsent> {
         Routed::from(self).output(net);

@@ -10,6 +10,7 @@ use kernel::sync::{rcu::read_lock, Arc};
 use splice::{
     flow::FIN_SEEN,
     net::{
+        birth::Unborn,
         forward::{Hop, Output},
         leg::{Migrant, Numbers, TcpState, Wake},
         netfilter::{Filter, Hook, HookState, Verdict},
@@ -18,7 +19,7 @@ use splice::{
         time, workqueue,
     },
     pernet::Ns,
-    splice::{export, import, Phase, Reason, Splice, Stream, Wishes},
+    splice::{export, import, Absent, Phase, Reason, Splice, Stream, Wishes},
 };
 use xlate::{build::build_data, ip::header_len, tcp::HEADER_LEN, Family, Flags, FlowKey, Seq};
 
@@ -267,12 +268,14 @@ fn what_comes_late_does_not_shorten_the_time_for_it() {
     let (splice, _) = host.export();
     assert!(splice.depart(hop()));
     let rst = from_client(CLIENT, Flags::RST, b"");
+    let ack = from_client(CLIENT, Flags::ACK, b"");
     assert!(!host.comes(&rst));
     let at = |now| {
         time::set(now);
         workqueue::look(&*splice);
-        // Once more each time.
-        !host.comes(&rst)
+        // Each says something else than the one before, once it is over.
+        let live = splice.phase() == Phase::Live;
+        !host.comes(&rst) && (live || !host.comes(&ack) && !host.comes(&rst))
     };
     assert!((0..80_000).step_by(100).all(at));
     assert!(splice.phase() == Phase::Tombstone);
@@ -331,7 +334,7 @@ fn a_connection_that_comes_holds_its_packets_and_is_silent() {
     assert!(!write(Stream::Received, CLIENT.sub(9), b"x"));
     assert!(write(Stream::Received, CLIENT.sub(10), b"0123456"));
     assert!(!write(Stream::Received, CLIENT.sub(2), b"x"));
-    assert!(splice.arrive().is_err(), "bytes are missing");
+    assert!(matches!(splice.arrive(), Err(Absent::Bytes)));
     assert!(host.comes(&packet), "it is forgotten");
     assert!(!write(Stream::Sent, OURS, b"abcd"));
 
@@ -349,10 +352,37 @@ fn a_connection_that_comes_holds_its_packets_and_is_silent() {
     assert!(!write(Stream::Sent, OURS.add(2), b"cde"));
     assert!(write(Stream::Sent, OURS.add(2), b"cd"));
     // Nobody listens here.
-    assert!(splice.arrive().is_err());
-    assert!(splice.arrive().is_err());
+    assert!(matches!(
+        splice.arrive(),
+        Err(Absent::Unborn(Unborn::Nobody))
+    ));
+    assert!(matches!(splice.arrive(), Err(Absent::NotArriving)));
     assert!(host.comes(&packet) && host.sees(&answer, Hook::LocalOut));
     assert_eq!(host.left(), Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn a_connection_comes_with_all_its_bytes_or_not_at_all() {
+    let host = Host::new();
+    let migrant = Migrant {
+        rcv_start: CLIENT.sub(3),
+        snd_next: OURS.add(2),
+        ..host_migrant()
+    };
+    for (received, sent) in [(&b"abc"[..], &b"d"[..]), (b"ab", b"de"), (b"abc", b"de")] {
+        let splice = import(&host.ns, &migrant, None)
+            .ok()
+            .expect("nothing is in its way");
+        let write = |stream, seq, bytes: &[u8]| splice.write_moving(stream, seq, bytes).is_ok();
+        assert!(write(Stream::Received, CLIENT.sub(3), received));
+        assert!(write(Stream::Sent, OURS, sent));
+        let whole = received.len() + sent.len() == 5;
+        match splice.arrive() {
+            Err(Absent::Bytes) => assert!(!whole),
+            Err(Absent::Unborn(_)) => assert!(whole),
+            _ => panic!("nobody listens"),
+        }
+    }
 }
 
 fn host_migrant() -> Migrant {
