@@ -318,6 +318,7 @@ u32 tcp_splice_rcv_nxt(const struct sock *sk);
 
 /* workqueue.c */
 void tcp_splice_delayed_work_init(struct delayed_work *dwork, work_func_t func);
+void tcp_splice_delayed_work_wait(struct delayed_work *dwork);
 struct workqueue_struct *tcp_splice_workqueue(void);
 
 #endif

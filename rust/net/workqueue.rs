@@ -159,7 +159,8 @@ pub fn set<T: HasAlarm>(value: &T, delay: usize) {
 fn take_back<T>(alarm: &Alarm<T>, owner: *const T) {
     // SAFETY: Armed.
     if unsafe { kb::cancel_delayed_work(alarm.dwork.get()) } {
-        // SAFETY: As in `cancel`. The caller has another reference, or `value` would be gone.
+        // SAFETY: The alarm was set and held a reference that it will not give back itself. The caller has another, or `value` would
+        // be gone.
         drop(unsafe { Arc::from_raw(owner) });
     }
 }
@@ -176,7 +177,11 @@ pub fn retire<T: HasAlarm>(value: &T) {
     }
 }
 
-/// Cancels the alarm and waits until it does not run. May sleep; not from within [`HasAlarm::ring`].
+/// Cancels the alarm and waits until it does not run; what is set by others meanwhile may be set still. May sleep; not from
+/// within [`HasAlarm::ring`].
+///
+/// Not by `cancel_delayed_work_sync`: as long as that waits, work is not queued (`clear_pending_if_disabled`), and the reference that
+/// [`set`] gives away would be nobody's.
 pub fn cancel<T: HasAlarm>(value: &T) {
     let alarm = value.alarm();
     // SAFETY: As in `set`.
@@ -184,9 +189,76 @@ pub fn cancel<T: HasAlarm>(value: &T) {
     if owner.is_null() {
         return;
     }
+    take_back(alarm, owner);
     // SAFETY: Armed.
-    if unsafe { kb::cancel_delayed_work_sync(alarm.dwork.get()) } {
-        // SAFETY: The alarm was set and held a reference that it will not give back itself.
-        drop(unsafe { Arc::from_raw(owner) });
+    unsafe { bindings::tcp_splice_delayed_work_wait(alarm.dwork.get()) };
+    // What rang may have set it again.
+    take_back(alarm, owner);
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(tcp_splice_net_workqueue)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::atomic::Atomic,
+        time::{delay::fsleep, Delta},
+    };
+
+    /// Rings for a while, and then again.
+    struct Clock {
+        alarm: Alarm<Clock>,
+        queue: Arc<Queue>,
+        rang: Atomic<u32>,
+    }
+
+    impl HasAlarm for Clock {
+        fn alarm(&self) -> &Alarm<Self> {
+            &self.alarm
+        }
+
+        fn queue(&self) -> &Queue {
+            &self.queue
+        }
+
+        fn ring(&self) {
+            self.rang.add(1, Relaxed);
+            fsleep(Delta::from_millis(50));
+            set(self, 1);
+        }
+    }
+
+    fn ringing(queue: &Arc<Queue>) -> Result<Arc<Clock>> {
+        let clock = UniqueArc::new(
+            Clock {
+                alarm: Alarm::new(),
+                queue: queue.clone(),
+                rang: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?;
+        let clock = arm(clock.into());
+        set(&*clock, 0);
+        while clock.rang.load(Relaxed) == 0 {
+            fsleep(Delta::from_millis(1));
+        }
+        Ok(clock)
+    }
+
+    #[test]
+    fn an_alarm_that_is_set_while_it_is_cancelled_holds_nothing() -> Result {
+        let queue = Arc::new(Queue::new()?, GFP_KERNEL)?;
+        for for_ever in [false, true] {
+            let clock = ringing(&queue)?;
+            if for_ever {
+                retire(&*clock);
+            }
+            cancel(&*clock);
+            let rang = clock.rang.load(Relaxed);
+            fsleep(Delta::from_millis(100));
+            assert_eq!(clock.rang.load(Relaxed), rang);
+            assert!(Arc::into_unique_or_drop(clock).is_some());
+        }
+        Ok(())
     }
 }

@@ -404,6 +404,7 @@ impl Splice {
     /// Everything goes at once, and nobody is told: the namespace or the module ends. May sleep.
     pub fn abandon(&self) {
         self.leave(Phase::Tombstone, Reason::Deleted);
+        workqueue::retire(self);
         workqueue::cancel(self);
         self.empty_waiting(drop);
         self.reap();
