@@ -59,9 +59,10 @@ get 4 http://a.test/medium b1
 captures_end
 judge client --complete
 judge b1 --complete
-# How large they are is the server's affair: on a slow machine it sends few segments at a time.
-largest=$(counted b1 .down.largest)
-expect "largest packet beside the server" "$largest" -gt 2920
-expect "largest packet beside the client" "$(counted client .down.largest)" -ge "$largest"
+# How large they are is the server's affair: on a slow machine it sends few segments at a time. What was copied before the splice
+# was armed, a window at most, comes in other packets.
+packets=$(counted b1 .down.packets)
+expect "packets of the server, of two segments or more" $((2 * packets)) -lt $(($(counted b1 .down.bytes) / 1448))
+expect "packets beside the client" "$(counted client .down.packets)" -le $((packets + 50))
 same "splices made" "$(stat_of created)" 13
 same "packets dropped as malformed" "$(stat_of drop-malformed)" 0

@@ -22,6 +22,7 @@ const USAGE: &str = "usage: wire [OPTION...] FILE
   --full-checksums   every checksum is complete (offloads are off)
   --lossless         every byte comes by in the end
   --rst              a RST is no fault
+  --late-rst         one of a connection that both ends have closed
   --complete         every connection opens and closes in good order
   --sack-edges       SACK edges are edges of segments
   --window           no data beyond the window
@@ -55,6 +56,7 @@ fn run() -> Result<bool, String> {
             "--full-checksums" => rules.full_checksums = true,
             "--lossless" => rules.lossless = true,
             "--rst" => rules.rst = true,
+            "--late-rst" => rules.late_rst = true,
             "--complete" => rules.complete = true,
             "--sack-edges" => rules.sack_edges = true,
             "--window" => rules.window = true,

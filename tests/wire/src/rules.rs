@@ -18,6 +18,8 @@ pub(crate) struct Rules {
     pub(crate) lossless: bool,
     /// A RST is no fault.
     pub(crate) rst: bool,
+    /// A RST is no fault once both ends have acknowledged each other's FIN: an end that has forgotten the connection answers so.
+    pub(crate) late_rst: bool,
     /// Every connection starts with SYNs and ends with two acknowledged FINs.
     pub(crate) complete: bool,
     /// SACK edges must be edges of segments that were seen.
@@ -197,7 +199,11 @@ impl Capture {
 
         if seg.has(RST) {
             from.counts.rsts += 1;
-            if !rules.rst {
+            let over = |this: &Direction, other: &Direction| {
+                this.fin.is_some_and(|fin| other.acked > Some(fin))
+            };
+            let late = rules.late_rst && over(from, to) && over(to, from);
+            if !rules.rst && !late {
                 fault("RST".into());
             }
             return;
@@ -646,5 +652,22 @@ mod tests {
         t.say(1, 11, 1, ACK, 10, |_| {});
         t.say(0, 1, 31, ACK, 0, |s| s.sack = vec![(11, 21)]);
         assert_eq!(t.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_late_rst_is_one_after_both_fins() {
+        for (late_rst, closed, wanted) in [(true, true, 0), (true, false, 1), (false, true, 1)] {
+            let mut t = Talk::new(Rules {
+                late_rst,
+                ..Rules::default()
+            });
+            t.say(0, 1, 1, ACK | FIN, 0, |_| {});
+            t.say(1, 1, 2, ACK | FIN, 0, |_| {});
+            if closed {
+                t.say(0, 2, 2, ACK, 0, |_| {});
+            }
+            t.say(0, 2, 0, RST, 0, |_| {});
+            assert_eq!(t.faults().len(), wanted);
+        }
     }
 }
