@@ -243,6 +243,8 @@ pub fn drop_packet(ns: &Ns, packet: Packet, why: Stat) -> Verdict {
 
 /// Carries a packet that was held while the splice was armed. In packet context.
 pub fn carry_held(ns: &Ns, splice: &Splice, mut packet: Packet) {
+    // A connection that goes back to the host that it came from takes with it what that has sent on.
+    packet.forget_sender();
     if let Some((ip, direction)) = parse_held(splice, &mut packet) {
         carry(ns, splice, direction, packet, &ip, Origin::Received);
     }
@@ -934,6 +936,10 @@ fn is_own(splice: &Splice, flow: &flow::Entry, seg: &Segment) -> bool {
     let Some((terms, _)) = splice.terms(flow.direction()) else {
         return false;
     };
+    // Nothing here speaks for a connection that has moved, or that is on its way back.
+    if terms.hop.is_some() {
+        return false;
+    }
     if seg.flags.contains(Flags::RST) || seg.seq_end().after(terms.ack_origin) {
         return false;
     }

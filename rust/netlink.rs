@@ -187,7 +187,7 @@ impl Handler for Handlers {
 
     fn handoff_commit(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
         let splice = find_moving(req, &attrs)?;
-        if splice.is_arriving() {
+        if splice.is_expected() {
             let ns = Ns::of(req.net())?;
             return splice
                 .arrive()

@@ -6,7 +6,7 @@ use crate::{
     flow,
     net::{
         namespace::{self, HasSlot, Namespace, PerNet, Slot},
-        netfilter,
+        netfilter::{self, in_packet_context},
         percpu::Counters,
         rcu,
         workqueue::{self, Queue},
@@ -14,6 +14,7 @@ use crate::{
     service::Directory,
     splice::Splice,
     stats::Stat,
+    xlate::key::FlowKey,
 };
 use kernel::{
     new_mutex,
@@ -257,6 +258,15 @@ impl Ns {
             self.entries.fetch_sub(1, Relaxed);
             self.generation.add(1, Relaxed);
         }
+    }
+
+    /// The splice that has a flow of this key. May sleep.
+    pub fn with_flow(&self, key: &FlowKey) -> Option<Arc<Splice>> {
+        let id = in_packet_context(|guard| {
+            let (splice, _) = self.flows.lookup(key, guard)?;
+            Some(splice.id())
+        })?;
+        self.get(id)
     }
 
     /// The splice with this id. May sleep.

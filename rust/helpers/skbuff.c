@@ -39,6 +39,11 @@ void tcp_splice_skb_untrack(struct sk_buff *skb)
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 }
 
+void tcp_splice_skb_forget_sender(struct sk_buff *skb)
+{
+	skb_unset_mac_header(skb);
+}
+
 void tcp_splice_skb_forward(struct sk_buff *skb)
 {
 	skb_orphan(skb);

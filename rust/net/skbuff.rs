@@ -87,6 +87,12 @@ impl Packet {
         unsafe { bindings::tcp_splice_skb_is_lro(self.0.as_ptr()) }
     }
 
+    /// The frame that it came in says nothing any more of where it may go.
+    pub fn forget_sender(&mut self) {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_forget_sender(self.0.as_ptr()) };
+    }
+
     /// Whether the TCP checksum is right, or known to be; sums the whole packet if nobody has.
     /// `header_len` is that of the IP header.
     pub fn checksum_ok(&mut self, family: Family, header_len: usize) -> bool {

@@ -482,9 +482,15 @@ impl Splice {
 
     /// There is no splice, or none yet: what was held goes to sockets of this host, by the direction that it came in, and the
     /// flows are taken out. May sleep.
-    pub(super) fn let_stay(&self, mut give: impl FnMut(Direction, Packet, usize)) {
+    pub(super) fn let_stay(&self, give: impl FnMut(Direction, Packet, usize)) {
+        self.finish_holding(Phase::Aborted);
+        self.give_held(give);
+        self.ns.remove(self);
+    }
+
+    /// Gives what was held to sockets of this host, once the phase lets nothing be held any more.
+    pub(super) fn give_held(&self, mut give: impl FnMut(Direction, Packet, usize)) {
         in_packet_context(|_| {
-            self.finish_holding(Phase::Aborted);
             let queue = self.held.lock().take();
             let Some(mut queue) = queue else {
                 return;
@@ -493,7 +499,6 @@ impl Splice {
                 hook::return_held(self, packet, &mut give);
             }
         });
-        self.ns.remove(self);
     }
 
     /// Which flow a packet of this family and key belongs to.

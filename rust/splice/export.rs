@@ -106,6 +106,7 @@ pub fn export(
     }
     ns.hook_in()?;
     let hold = ModuleHold::new(module)?;
+    let room = KBox::new_uninit(GFP_KERNEL).map_err(Error::from)?;
     let mut leg = socket.lock();
     let before = leg.numbers();
     check_side(&before, Side::Client)?;
@@ -125,12 +126,13 @@ pub fn export(
     let restore = leg.make_dormant();
     splice.leaving_at.populate(migrant.snd_sent);
     drop(leg);
-    *splice.moving.lock() = Some(Moving::Leaving(Leaving {
+    let leaving = Leaving {
         socket,
         restore,
         migrant,
         _module: hold,
-    }));
+    };
+    *splice.moving.lock() = Some(room.write(Moving::Leaving(leaving)));
     workqueue::set(&*splice, time_to_move(timeout));
     Ok((splice, migrant))
 }
@@ -204,7 +206,7 @@ impl Splice {
     /// `ENOENT` if it is not about to go; what copying says.
     pub fn read_moving(&self, stream: Stream, seq: Seq, to: &mut [u8]) -> Result<(Seq, usize)> {
         let moving = self.moving.lock();
-        let Some(Moving::Leaving(leaving)) = &*moving else {
+        let Some(Moving::Leaving(leaving)) = moving.as_deref() else {
             return Err(ENOENT);
         };
         let leg = leaving.socket.lock();
@@ -248,10 +250,11 @@ impl Splice {
     }
 
     fn take_leaving(&self) -> Option<Leaving> {
-        let leaves = |moving: &mut Moving| matches!(moving, Moving::Leaving(_));
-        match self.moving.lock().take_if(leaves) {
-            Some(Moving::Leaving(leaving)) => Some(leaving),
-            _ => None,
+        let leaves = |moving: &mut KBox<Moving>| matches!(**moving, Moving::Leaving(_));
+        let moving = self.moving.lock().take_if(leaves)?;
+        match KBox::into_inner(moving) {
+            Moving::Leaving(leaving) => Some(leaving),
+            Moving::Arriving(_) => None,
         }
     }
 

@@ -6,17 +6,23 @@
 //! 2. [`Splice::write_moving`]: the bytes that it comes with.
 //! 3. [`Splice::arrive`]: whoever listens gets the connection, with the numbers that its client knows and the bytes that
 //!    the client had sent, and counts as sent what was sent to the client and not acknowledged. It is an ordinary connection then.
+//!
+//! A connection that comes back to a host whose flow sends its packets on finds them held there, in the phase in which a splice
+//! gives its sockets back; if it does not come after all, they are sent on.
 
 use super::{
     arm::Refusal,
     export::{time_to_move, Stream},
-    Moving, Splice, Wishes,
+    Moving, Phase, Reason, Splice, Wishes,
 };
 use crate::{
+    flow::Direction,
     net::{
         birth::{Newborn, Unborn},
         leg::Migrant,
-        skbuff::Packet,
+        netfilter::in_packet_context,
+        rcu,
+        skbuff::{Packet, PacketQueue},
         workqueue,
     },
     pernet::Ns,
@@ -30,7 +36,7 @@ use crate::{
     },
 };
 use kernel::{
-    alloc::{KVVec, KVec},
+    alloc::{KBox, KVVec, KVec},
     fmt,
     prelude::*,
     sync::Arc,
@@ -123,19 +129,32 @@ pub fn import(
     timeout: Option<u64>,
 ) -> Result<Arc<Splice>, Refusal> {
     ns.hook_in()?;
-    let wishes = Wishes {
-        arrives: true,
-        ..Wishes::default()
-    };
     let key = migrant.arrives;
-    let splice = Splice::new(ns, key, key.reverse(), &wishes)?;
-    *splice.moving.lock() = Some(Moving::Arriving(Arriving {
+    let arriving = Arriving {
         migrant: *migrant,
         received: KVec::new(),
         sent: KVVec::new(),
         bytes: 0,
-    }));
-    ns.add(&splice)?;
+    };
+    let arriving = KBox::new(Moving::Arriving(arriving), GFP_KERNEL).map_err(Error::from)?;
+    let gone = ns.with_flow(&key).filter(|splice| splice.has_moved());
+    let splice = match gone {
+        Some(splice) => {
+            splice.hold_again()?;
+            *splice.moving.lock() = Some(arriving);
+            splice
+        }
+        None => {
+            let wishes = Wishes {
+                arrives: true,
+                ..Wishes::default()
+            };
+            let splice = Splice::new(ns, key, key.reverse(), &wishes)?;
+            *splice.moving.lock() = Some(arriving);
+            ns.add(&splice)?;
+            splice
+        }
+    };
     workqueue::set(&*splice, time_to_move(timeout));
     Ok(splice)
 }
@@ -304,9 +323,30 @@ impl Arriving {
 }
 
 impl Splice {
-    /// Whether it is a connection that is not there yet.
+    /// Whether it is a connection that has never been on this host and is not there yet. Any context.
     pub fn is_arriving(&self) -> bool {
         self.wishes.arrives
+    }
+
+    /// Whether it is a connection that comes to this host, for the first time or again. May sleep.
+    pub fn is_expected(&self) -> bool {
+        matches!(self.moving.lock().as_deref(), Some(Moving::Arriving(_)))
+    }
+
+    /// Holds the packets of a connection that has moved to another host, and sends none on from here on. May sleep.
+    fn hold_again(&self) -> Result<(), Refusal> {
+        let queue = PacketQueue::new()?;
+        in_packet_context(|_| {
+            // Before the phase, since who sees that holds.
+            self.held.lock().get_or_insert(queue);
+        });
+        if !self.enter(Phase::Live, Phase::Settling) {
+            return Err(Refusal::Exists);
+        }
+        // Whoever sends a packet on by the old phase is done after this, and whoever sets the alarm by it.
+        rcu::synchronize_net();
+        workqueue::cancel(self);
+        Ok(())
     }
 
     /// Adds bytes to what a connection comes with, which follow on those before; what was received may have gaps after what is
@@ -316,17 +356,18 @@ impl Splice {
     ///
     /// Why they are not taken.
     pub fn write_moving(&self, stream: Stream, seq: Seq, bytes: &[u8]) -> Result<(), Absent> {
-        match &mut *self.moving.lock() {
+        match self.moving.lock().as_deref_mut() {
             Some(Moving::Arriving(arriving)) => arriving.write(stream, seq, bytes),
             _ => Err(Absent::NotArriving),
         }
     }
 
     fn take_arriving(&self) -> Option<Arriving> {
-        let arrives = |moving: &mut Moving| matches!(moving, Moving::Arriving(_));
-        match self.moving.lock().take_if(arrives) {
-            Some(Moving::Arriving(arriving)) => Some(arriving),
-            _ => None,
+        let arrives = |moving: &mut KBox<Moving>| matches!(**moving, Moving::Arriving(_));
+        let moving = self.moving.lock().take_if(arrives)?;
+        match KBox::into_inner(moving) {
+            Moving::Arriving(arriving) => Some(arriving),
+            Moving::Leaving(_) => None,
         }
     }
 
@@ -365,8 +406,8 @@ impl Splice {
             return Err(Absent::Lost);
         }
         // From here on what it sends leaves.
-        self.let_stay(|_, packet, len| newborn.deliver(packet, len));
-        if newborn.send(rest).is_err() {
+        let is_here = self.settle_in(|_, packet, len| newborn.deliver(packet, len));
+        if !is_here || newborn.send(rest).is_err() {
             // Half of its stream would be missing.
             newborn.stillborn();
             return Err(Absent::Lost);
@@ -374,10 +415,29 @@ impl Splice {
         Ok(())
     }
 
-    /// What was held of a connection that does not come is forgotten: its client has no other answer than from the host that
-    /// has it.
+    /// The connection is this host's: what was held goes to its socket, and there is no splice. `false` if it was cut meanwhile.
+    fn settle_in(&self, give: impl FnMut(Direction, Packet, usize)) -> bool {
+        if !self.has_moved() {
+            self.let_stay(give);
+            return true;
+        }
+        if !self.leave(Phase::Returned, Reason::Returned) {
+            return false;
+        }
+        self.ns.unlist(self);
+        self.give_held(give);
+        true
+    }
+
+    /// What was held of a connection that does not come goes on to where it had moved, or is forgotten: its client has no other
+    /// answer than from the host that has it.
     fn refuse_arrival(&self) {
-        self.let_stay(|_, packet, _| drop(packet));
+        if self.has_moved() {
+            self.carry_what_is_held();
+            self.watch();
+        } else {
+            self.let_stay(|_, packet, _| drop(packet));
+        }
     }
 
     /// A connection that moves stays where it was. `false` if it does not move. May sleep.

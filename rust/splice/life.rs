@@ -455,13 +455,13 @@ impl HasAlarm for Splice {
                 netlink::announce_end(self.ns.net, self);
                 workqueue::set(self, self.stay());
             }
-            Phase::Arming => {
+            Phase::Arming | Phase::Settling => {
                 // Whoever moves it has said nothing for too long.
                 if self.abort_moving() {
                     self.ns.count(Stat::Refused);
                 }
             }
-            Phase::Settling | Phase::Aborted => {}
+            Phase::Aborted => {}
         }
     }
 }

@@ -177,7 +177,7 @@ pub struct Splice {
     leaving_at: SetOnce<Seq>,
     /// May sleep.
     #[pin]
-    moving: Mutex<Option<Moving>>,
+    moving: Mutex<Option<KBox<Moving>>>,
     alarm: Alarm<Splice>,
 }
 

@@ -16,7 +16,9 @@ from pair import FAMILY, connect, inside, rand, receive, same, send, sha, stat, 
 
 SLOW = int(os.environ.get("SLOW", "1"))
 RECEIVE = ("nsenter", "--net=/run/netns/b1", "splicectl", "handoff", "receive", "--timeout", f"{5 * SLOW}s")
-VIP, BACKEND = ("fd00:1::100", "fd00:1::11") if sys.argv[2] == "6" else ("10.0.1.100", "10.0.1.11")
+LAN = "fd00:1::" if sys.argv[2] == "6" else "10.0.1."
+VIP, BACKEND = f"{LAN}100", f"{LAN}11"
+HOSTS = {"proxy": f"{LAN}1", "b1": f"{LAN}11", "b2": f"{LAN}12"}
 
 
 def run(*args, **kw):
@@ -66,6 +68,25 @@ class Three:
         self.server.settimeout(60)
         # The proxy's descriptor is of no use any more.
         self.near.close()
+
+    def goes_on(self, source, host, listen=True):
+        """From the server that has it to one on another host, while data comes from the client."""
+        other = inside(host, lambda: socket.create_server((VIP, self.port), family=FAMILY)) if listen else None
+        up = rand.randbytes(150_000)
+        t = send(self.client, up)
+        fd = self.server.fileno()
+        done = run("nsenter", f"--net=/run/netns/{source}", "splicectl", "handoff", "send", "--fd", str(fd), "--via", HOSTS[host],
+                   "--timeout", f"{5 * SLOW}s", "--", "nsenter", f"--net=/run/netns/{host}", *RECEIVE[2:], pass_fds=[fd])
+        same(f"{pair.what}: {source} to {host}: {done.stderr}", done.returncode, 0 if listen else 1)
+        if listen:
+            other.settimeout(20)
+            self.server.close()
+            self.server, peer = other.accept()
+            same(f"{pair.what}: who {host} speaks to", peer[:2], self.client.getsockname()[:2])
+            self.server.settimeout(60)
+            other.close()
+        same(f"{pair.what}: {source} to {host}: bytes on the way", sha(receive(self.server, len(up))), sha(up))
+        t.join()
 
     def passes(self, sizes=(1, 1000, 300_000)):
         for a, b in ((self.client, self.server), (self.server, self.client)):
@@ -208,6 +229,27 @@ t.client.sendall(b"two")
 same(pair.what, receive(t.near, 3), b"two")
 t.moves(b"two")
 same(pair.what, receive(t.server, 3), b"two")
+t.passes()
+t.close()
+
+step("from host to host, back, and away again")
+t = Three()
+t.moves()
+t.listener.close()
+t.listener = None
+at = "b1"
+for host in "b2", "proxy", "b1", "proxy", "b2", "b1", "proxy":
+    t.goes_on(at, host)
+    t.passes((1, 1000, 50_000))
+    at = host
+t.close()
+
+step("nobody listens where it was, so that it does not come back")
+t = Three()
+t.moves()
+taken = stat("taken-over")
+t.goes_on("b1", "proxy", listen=False)
+same(f"{pair.what}: taken over", stat("taken-over"), taken)
 t.passes()
 t.close()
 

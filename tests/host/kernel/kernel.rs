@@ -40,6 +40,7 @@ pub mod error {
 
 /// What a kernel file imports as a whole.
 pub mod prelude {
+    pub use crate::alloc::KBox;
     pub use crate::error::{code::*, AllocError, Error, Result};
     pub use crate::{fmt, pin_init, GFP_KERNEL};
     pub use kernel_macros::{kunit_tests, pin_data};
@@ -51,7 +52,58 @@ pub mod prelude {
 /// Memory.
 pub mod alloc {
     use crate::error::AllocError;
-    use core::ops::{Deref, DerefMut};
+    use core::{
+        mem::MaybeUninit,
+        ops::{Deref, DerefMut},
+    };
+
+    /// A value somewhere else.
+    pub struct KBox<T>(Box<T>);
+
+    impl<T> KBox<T> {
+        /// Puts it there.
+        ///
+        /// # Errors
+        ///
+        /// Never.
+        pub fn new(value: T, _: ()) -> Result<Self, AllocError> {
+            Ok(KBox(Box::new(value)))
+        }
+
+        /// Room for one.
+        ///
+        /// # Errors
+        ///
+        /// Never.
+        pub fn new_uninit(_: ()) -> Result<KBox<MaybeUninit<T>>, AllocError> {
+            Ok(KBox(Box::new(MaybeUninit::uninit())))
+        }
+
+        /// Takes it out.
+        pub fn into_inner(this: Self) -> T {
+            *this.0
+        }
+    }
+
+    impl<T> KBox<MaybeUninit<T>> {
+        /// Fills the room.
+        pub fn write(self, value: T) -> KBox<T> {
+            KBox(Box::new(value))
+        }
+    }
+
+    impl<T> Deref for KBox<T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> DerefMut for KBox<T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.0
+        }
+    }
 
     /// A vector.
     pub struct KVec<T>(Vec<T>);

@@ -10,6 +10,7 @@ use crate::{
     },
     splice::Splice,
     stats::Stat,
+    xlate::FlowKey,
 };
 use kernel::{prelude::*, sync::Arc};
 use std::cell::Cell;
@@ -83,6 +84,11 @@ impl Ns {
     pub fn add(&self, splice: &Arc<Splice>) -> Result {
         self.flows.insert(splice, Splice::to_server)?;
         self.flows.insert(splice, Splice::to_client)
+    }
+
+    /// The splice that has a flow of this key.
+    pub fn with_flow(&self, key: &FlowKey) -> Option<Arc<Splice>> {
+        self.flows.owner(key)
     }
 
     /// Takes them out.

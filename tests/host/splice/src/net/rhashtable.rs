@@ -44,7 +44,7 @@ pub type Pick<K, V, O> = fn(&O) -> &Entry<K, V, O>;
 /// The table. Owners live for ever.
 pub struct Table<K, V, O: 'static>(RefCell<Vec<Listed<K, V, O>>>);
 
-type Listed<K, V, O> = (&'static O, Pick<K, V, O>);
+type Listed<K, V, O> = (&'static Arc<O>, Pick<K, V, O>);
 
 impl<K: PartialEq, V, O> Table<K, V, O> {
     /// An empty table.
@@ -60,8 +60,17 @@ impl<K: PartialEq, V, O> Table<K, V, O> {
         _guard: &'g rcu::Guard,
     ) -> Option<(&'g O, &'g Entry<K, V, O>)> {
         let entries = self.0.borrow();
-        let mut found = entries.iter().map(|(owner, pick)| (*owner, pick(owner)));
+        let mut found = entries.iter().map(|(owner, pick)| (&***owner, pick(owner)));
         found.find(|(_, entry)| entry.key == *key)
+    }
+
+    /// The owner of the entry with this key.
+    pub fn owner(&self, key: &K) -> Option<Arc<O>> {
+        let entries = self.0.borrow();
+        let mut found = entries.iter();
+        found
+            .find(|(owner, pick)| pick(owner).key == *key)
+            .map(|(owner, _)| (*owner).clone())
     }
 
     /// Puts an entry of `owner` in.
@@ -85,7 +94,7 @@ impl<K: PartialEq, V, O> Table<K, V, O> {
         let mut entries = self.0.borrow_mut();
         let before = entries.len();
         entries.retain(|(other, other_pick)| {
-            !core::ptr::eq(*other, owner) || other_pick(other).key != pick(owner).key
+            !core::ptr::eq(&***other, owner) || other_pick(other).key != pick(owner).key
         });
         entries.len() < before
     }

@@ -81,6 +81,9 @@ impl Packet {
         false
     }
 
+    /// It is not known here.
+    pub fn forget_sender(&mut self) {}
+
     /// Whether the TCP checksum is right.
     pub fn checksum_ok(&mut self, family: Family, header_len: usize) -> bool {
         let key = parse(&self.bytes, family, self.size()).map(|seg| seg.key);

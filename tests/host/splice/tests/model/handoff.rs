@@ -10,10 +10,11 @@ use kernel::sync::{rcu::read_lock, Arc};
 use splice::{
     flow::FIN_SEEN,
     net::{
-        birth::Unborn,
+        birth::{accept, listen, Unborn},
         forward::{Hop, Output},
         leg::{Migrant, Numbers, TcpState, Wake},
         netfilter::{Filter, Hook, HookState, Verdict},
+        rcu,
         skbuff::Packet,
         socket::{Tcp, TcpSocket},
         time, workqueue,
@@ -359,6 +360,126 @@ fn a_connection_that_comes_holds_its_packets_and_is_silent() {
     assert!(matches!(splice.arrive(), Err(Absent::NotArriving)));
     assert!(host.comes(&packet) && host.sees(&answer, Hook::LocalOut));
     assert_eq!(host.left(), Vec::<Vec<u8>>::new());
+}
+
+/// A connection that has gone from this host, and is about to come back.
+fn on_its_way_back(host: &Host) -> (Arc<Splice>, Arc<Splice>) {
+    let (gone, _) = host.export();
+    assert!(gone.depart(hop()));
+    host.left();
+    let migrant = Migrant {
+        rcv_start: CLIENT.add(3),
+        rcv_next: CLIENT.add(7),
+        snd_sent: OURS.add(2),
+        snd_next: OURS.add(5),
+        ..host_migrant()
+    };
+    let back = import(&host.ns, &migrant, None)
+        .ok()
+        .expect("its packets go on from here");
+    (gone, back)
+}
+
+#[test]
+fn a_connection_comes_back_and_goes_again() {
+    listen(true);
+    let host = Host::new();
+    let answer = segment(&key().reverse(), OURS, Flags::ACK, b"");
+    for _ in 0..3 {
+        let (gone, back) = on_its_way_back(&host);
+        assert!(std::ptr::eq(&*gone, &*back), "the flows are the same");
+        assert!(back.is_expected());
+        let packets: Vec<_> = (0..3u32)
+            .map(|n| from_client(CLIENT.add(7 + 3 * n), Flags::ACK, b"abc"))
+            .collect();
+        assert!(packets.iter().all(|packet| !host.comes(packet)));
+        assert_eq!(host.left(), Vec::<Vec<u8>>::new(), "they wait");
+        assert!(!host.sees(&answer, Hook::LocalOut), "nor is anything said");
+        let migrant = host_migrant();
+        assert!(import(&host.ns, &migrant, None).is_err(), "once at a time");
+        let write = |stream, seq, bytes: &[u8]| back.write_moving(stream, seq, bytes).is_ok();
+        assert!(write(Stream::Received, CLIENT.add(3), b"read"));
+        assert!(write(Stream::Sent, OURS, b"downs"));
+        assert!(back.arrive().is_ok());
+        let born = accept().expect("somebody listens");
+        assert!(!born.aborted);
+        assert_eq!(born.rcv_next, CLIENT.add(16));
+        assert!(born.got.ends_with(&packets));
+        assert_eq!(born.sent, (b"wns".to_vec(), b"do".to_vec()));
+        // It is an ordinary connection.
+        assert!(host.comes(&packets[0]) && host.sees(&answer, Hook::LocalOut));
+        assert_eq!(host.left(), Vec::<Vec<u8>>::new());
+        assert_eq!(back.reason(), Reason::Returned);
+        assert!(!back.is_expected());
+        workqueue::look(&*back);
+        assert!(host.comes(&packets[0]));
+    }
+    listen(false);
+}
+
+#[test]
+fn a_connection_that_does_not_come_back_is_where_it_was() {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Why {
+        Nobody,
+        Aborted,
+        Late,
+    }
+    let host = Host::new();
+    let (splice, _) = host.export();
+    assert!(splice.depart(hop()));
+    for why in [Why::Nobody, Why::Aborted, Why::Late] {
+        time::set(100_000);
+        let early = from_client(CLIENT, Flags::ACK, b"early");
+        // While those are waited for that saw the old phase.
+        let ns = host.ns.clone();
+        let sent = early.clone();
+        rcu::meanwhile(move || {
+            let state = HookState {
+                hook: Hook::PreRouting,
+                family: Family::V4,
+            };
+            ns.filter(Packet::from(sent), state, &read_lock());
+        });
+        let back = import(&host.ns, &host_migrant(), None).ok().expect("known");
+        let packet = from_client(CLIENT.add(5), Flags::ACK, b"abc");
+        assert!(!host.comes(&packet));
+        time::set(104_999);
+        workqueue::look(&*back);
+        assert_eq!(host.left(), Vec::<Vec<u8>>::new());
+        match why {
+            Why::Nobody => assert!(matches!(back.arrive(), Err(Absent::Unborn(Unborn::Nobody)))),
+            Why::Aborted => assert!(back.abort_moving()),
+            Why::Late => {
+                time::set(105_000);
+                workqueue::look(&*back);
+            }
+        }
+        assert_eq!(host.left(), [early, packet.clone()]);
+        assert!(matches!(back.arrive(), Err(Absent::NotArriving)));
+        assert!(!host.comes(&packet));
+        assert_eq!(host.left(), [packet]);
+        assert!(back.phase() == Phase::Live);
+    }
+}
+
+#[test]
+fn a_connection_that_is_cut_on_its_way_back_does_not_come() {
+    listen(true);
+    let host = Host::new();
+    let (_, back) = on_its_way_back(&host);
+    assert!(back
+        .write_moving(Stream::Received, CLIENT.add(3), b"read")
+        .is_ok());
+    assert!(back.write_moving(Stream::Sent, OURS, b"downs").is_ok());
+    assert!(back.cut(Reason::Deleted));
+    assert!(matches!(back.arrive(), Err(Absent::Lost)));
+    assert!(accept().expect("it was born").aborted);
+    let packet = from_client(CLIENT, Flags::ACK, b"abc");
+    host.left();
+    assert!(!host.comes(&packet));
+    assert_eq!(host.left().len(), 1, "answered with a RST");
+    listen(false);
 }
 
 #[test]
