@@ -23,8 +23,7 @@ done
 address proxy p0 10.0.1.100/24 fd00:1::100/64
 for n in b1 b2; do
 	# As who runs LVS with direct routing knows it: the address is there, and nobody is told.
-	ip netns exec $n sysctl -q net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
-	address $n lo 10.0.1.100/32 fd00:1::100/128
+	for vip in 10.0.1.100 fd00:1::100; do in_ns $n splicectl vip add $vip; done
 done
 # packets FILE FILTER: of a capture, how many pass the filter.
 packets() { tcpdump -r "$OUT/$1.pcap" "${@:2}" 2>/dev/null | wc -l; }

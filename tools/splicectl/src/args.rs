@@ -61,6 +61,10 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Handoff(HandoffVerb),
 
+    /// Addresses of services that this host has and tells no neighbour of.
+    #[command(subcommand)]
+    Vip(VipVerb),
+
     /// Print splices as they begin and end, one a line, until interrupted.
     Monitor,
 
@@ -287,6 +291,36 @@ pub(crate) struct HandoffReceive {
     pub(crate) file: Option<PathBuf>,
 }
 
+/// What to do with an address of a service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum VipVerb {
+    /// Have this host take packets for an address without answering for it, as a server's host to
+    /// which connections move.
+    ///
+    /// The address is put on the loopback device. Of IPv4 the host is kept from answering ARP for it
+    /// and from naming it in its own ARP: net.ipv4.conf.all.arp_ignore is at least 1 from then on, and
+    /// arp_announce 2. `del` undoes all that.
+    Add {
+        /// Which.
+        address: IpAddr,
+
+        /// Take packets for it out of tunnels (IPIP, IP6IP6) that end at this address of this host.
+        #[arg(long, value_name = "ADDRESS")]
+        tunnel: Option<IpAddr>,
+    },
+
+    /// List them.
+    #[command(visible_alias = "ls")]
+    List,
+
+    /// Undo `add`.
+    Del {
+        /// Which.
+        #[arg(required = true)]
+        addresses: Vec<IpAddr>,
+    },
+}
+
 /// What to do with a service.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceVerb {
@@ -442,6 +476,10 @@ mod tests {
             "splicectl nodes -j",
             "splicectl handoff send --fd 3 --via 10.0.0.2 -- ssh b1 splicectl handoff receive",
             "splicectl handoff receive",
+            "splicectl vip add 192.0.2.80",
+            "splicectl vip add 2001:db8::80 --tunnel 2001:db8::2",
+            "splicectl vip ls",
+            "splicectl vip del 192.0.2.80 2001:db8::80",
         ] {
             assert_eq!(kind(line), None, "{line}");
         }
@@ -489,6 +527,8 @@ mod tests {
             ),
             ("splicectl del", ErrorKind::MissingRequiredArgument),
             ("splicectl show x", ErrorKind::ValueValidation),
+            ("splicectl vip add 192.0.2.0/24", ErrorKind::ValueValidation),
+            ("splicectl vip del", ErrorKind::MissingRequiredArgument),
             (
                 "splicectl handoff send --fd 3 --via 10.0.0.2",
                 ErrorKind::MissingRequiredArgument,

@@ -21,6 +21,7 @@ mod service;
 mod show;
 mod stats;
 mod table;
+mod vip;
 
 use args::{Args, Verb};
 use clap::Parser;
@@ -36,6 +37,7 @@ fn run(args: Args) -> Result<(), Fail> {
         Verb::Show { id } => show::run(out, id),
         Verb::Del(del) => del::run(out, &del),
         Verb::Handoff(verb) => handoff::run(out, verb),
+        Verb::Vip(verb) => vip::run(out, verb),
         Verb::Monitor => monitor::run(out),
         Verb::Stats => stats::run(out),
         Verb::Service(verb) => service::run(out, verb),

@@ -9,6 +9,7 @@
 //! Every request needs `CAP_NET_ADMIN` over the network namespace of the calling thread, and
 //! concerns the splices of that namespace alone.
 
+mod address;
 mod attr;
 mod bytes;
 mod client;
@@ -21,6 +22,7 @@ mod handoff;
 mod message;
 mod socket;
 
+pub use address::Addresses;
 pub use attr::Malformed;
 pub use bytes::Bytes;
 pub use client::{Client, SpliceNew};

@@ -53,14 +53,25 @@ pub(crate) fn build(
     cmd: u8,
     encode: impl FnOnce(&mut Writer),
 ) -> Vec<u8> {
+    build_after(family, flags, seq, &[cmd, 1, 0, 0], encode)
+}
+
+/// A message whose attributes come after this header of its own.
+pub(crate) fn build_after(
+    kind: u16,
+    flags: u16,
+    seq: u32,
+    head: &[u8],
+    encode: impl FnOnce(&mut Writer),
+) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     bytes.extend([0; 4]);
-    bytes.extend(family.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
     bytes.extend(seq.to_ne_bytes());
     // The kernel fills in the port.
     bytes.extend([0; 4]);
-    bytes.extend([cmd, 1, 0, 0]);
+    bytes.extend(head);
     let mut out = Writer::after(bytes);
     encode(&mut out);
     let mut bytes = out.into_bytes();

@@ -58,7 +58,12 @@ impl Transport for Socket {
 
 /// A socket with extended acknowledgements and strict checking on.
 pub(crate) fn open() -> Result<Socket, Error> {
-    let mut socket = Socket::new(NETLINK_GENERIC)?;
+    open_of(NETLINK_GENERIC)
+}
+
+/// The same of another protocol.
+pub(crate) fn open_of(protocol: isize) -> Result<Socket, Error> {
+    let mut socket = Socket::new(protocol)?;
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)?;
     socket.set_netlink_get_strict_chk(true)?;
@@ -142,7 +147,8 @@ impl<T: Transport> Exchange<T> {
         }
     }
 
-    fn next_seq(&mut self) -> u32 {
+    /// The number of the next message.
+    pub(crate) fn next_seq(&mut self) -> u32 {
         self.seq = self.seq.wrapping_add(1);
         self.seq
     }
@@ -172,9 +178,12 @@ impl<T: Transport> Exchange<T> {
         let flags = message::NLM_F_REQUEST | message::NLM_F_ACK;
         let seq = self.next_seq();
         let bytes = message::build(family, flags, seq, R::CMD, |out| request.encode(out));
-        if let Outcome::Done { warning, .. } =
-            self.run(&bytes, R::ATTRS, |message| R::decode(message.attrs()))?
-        {
+        self.obeyed(&bytes, R::ATTRS)
+    }
+
+    /// Sends a message that is only acknowledged.
+    pub(crate) fn obeyed(&mut self, message: &[u8], names: &Set) -> Result<(), Error> {
+        if let Outcome::Done { warning, .. } = self.run(message, names, |_| Ok(()))? {
             self.warning = warning;
         }
         Ok(())
