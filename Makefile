@@ -73,9 +73,11 @@ SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 endif
 matrix: export SEED := $(SEED)
 matrix: export SAMPLES ?= 1000
+matrix: export HANDOFFS ?= $(SAMPLES)
 matrix: export LIMIT ?= 100000
-matrix: root ## random splices between real TCP ends; SAMPLES=1000 SEED=..., or SAMPLE=n of a SEED, with captures
-	@echo "SEED=$(SEED)"; tests/qemu/run release matrix; rc=$$?; cat results/latest/guest/matrix/show 2>/dev/null; exit $$rc
+matrix: root ## random splices and handoffs between real TCP ends; SAMPLES=1000 HANDOFFS=1000 SEED=..., or SAMPLE=n or HANDOFF=n of a SEED, with captures
+	@echo "SEED=$(SEED)"; tests/qemu/run release $(if $(HANDOFF),,matrix) $(if $(SAMPLE),,handoffs); rc=$$?; \
+		cat results/latest/guest/{matrix,handoffs}/show 2>/dev/null; exit $$rc
 
 ends: export N ?= 10000
 ends: export LIMIT ?= 100000

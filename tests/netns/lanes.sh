@@ -21,6 +21,37 @@ lane() {
 	done
 }
 
+# farm_lane N: a client and three hosts on one wire, all three with the service's address, of which the first tells.
+#
+#   cN c0 10.0.1.2 ──┬── pN e0 10.0.1.1, sN e0 10.0.1.11, tN e0 10.0.1.12; 10.0.1.100
+farm_lane() {
+	local s host dev vip
+	add_ns "l$1"
+	ip -n "l$1" link add br0 type bridge
+	ip -n "l$1" link set br0 up
+	for s in c:2 p:1 s:11 t:12; do
+		host=${s#*:} s=${s%:*}$1 dev=e0
+		[ "$host" != 2 ] || dev=c0
+		add_ns "$s"
+		wire_up "$s" $dev "l$1" "$s"
+		ip -n "l$1" link set "$s" master br0
+		address "$s" $dev "10.0.1.$host/24" "fd00:1::$host/64"
+		ip netns exec "$s" sysctl -q net.ipv4.tcp_fin_timeout=5 net.ipv4.tcp_early_retrans=0
+	done
+	address "p$1" e0 10.0.1.100/24 fd00:1::100/64
+	for s in s t; do
+		for vip in 10.0.1.100 fd00:1::100; do in_ns "$s$1" splicectl vip add $vip; done
+	done
+	# What comes in tunnels is taken out.
+	for s in p:1 s:11 t:12; do
+		host=${s#*:} s=${s%:*}$1
+		for vip in "10.0.1.100:0 10.0.1.$host" "[fd00:1::100]:0 fd00:1::$host"; do
+			in_ns "$s" splicectl service add "${vip% *}" --scheduler rr
+			in_ns "$s" splicectl node set "${vip% *}" 1 --via "${vip#* }" --local --output tunnel
+		done
+	done
+}
+
 # samples [OPTION...] FIRST NUMBER: of SEED, in LANES lanes; what is said of them goes on in $OUT/samples.
 samples() {
 	local pid told=0 done options=("${@:1:$#-2}") first=${*: -2:1} number=${*: -1}

@@ -256,7 +256,7 @@ impl Lane {
 }
 
 /// A socket with the options of one end of a connection.
-fn socket(options: &Options, of: usize, v6: bool) -> Result<Socket, String> {
+pub(crate) fn socket(options: &Options, of: usize, v6: bool) -> Result<Socket, String> {
     let make = || {
         let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;

@@ -8,6 +8,7 @@ mod course;
 mod held;
 mod host;
 mod lane;
+mod moves;
 mod random;
 mod sample;
 mod space;
@@ -30,6 +31,7 @@ const USAGE: &str = "usage: matrix --seed N [OPTION...]
   --repeat N       run each so many times (1)
   --control        ask for no splice: the proxy copies all
   --without WHAT   leave out: return, mss, loss (again and again)
+  --moves          instead, connections that move between hosts, in namespaces cN, pN, sN, tN
   --ends           instead, every kind of end in turn, quickly
   --killed N       instead, N splices in lane 0 whose proxy is killed
   --deleted N      the same, and its namespace goes too
@@ -47,6 +49,7 @@ struct Args {
     list: bool,
     control: bool,
     ends: bool,
+    moves: bool,
     held: Option<held::What>,
 }
 
@@ -72,6 +75,7 @@ fn args() -> Result<Args, String> {
         list: false,
         control: false,
         ends: false,
+        moves: false,
         held: None,
     };
     let mut seed = None;
@@ -81,6 +85,7 @@ fn args() -> Result<Args, String> {
             "--list" => Some(&mut out.list),
             "--control" => Some(&mut out.control),
             "--ends" => Some(&mut out.ends),
+            "--moves" => Some(&mut out.moves),
             _ => None,
         };
         if let Some(switch) = switch {
@@ -119,6 +124,9 @@ fn args() -> Result<Args, String> {
 fn main() -> ExitCode {
     let done = args().and_then(|args| match args.held {
         Some(what) => held::run(what, args.slow).map(|()| true),
+        None if args.moves => {
+            moves::run(args.seed, args.first, args.samples, args.lanes, args.slow)
+        }
         None => run(&args),
     });
     match done {

@@ -72,7 +72,7 @@ impl Link {
         self.loss == 0 && self.duplicate == 0 && self.reorder == 0 && self.rate_mbit.is_none()
     }
 
-    fn choose(random: &mut Random, impaired: bool) -> Link {
+    pub(crate) fn choose(random: &mut Random, impaired: bool) -> Link {
         let mut link = Link {
             loss: 0,
             duplicate: 0,
@@ -136,7 +136,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    fn choose(random: &mut Random) -> Options {
+    pub(crate) fn choose(random: &mut Random) -> Options {
         let receive = |random: &mut Random| match random.upto(9) {
             0..4 => Buffer::Grows(7),
             4..8 => Buffer::Grows(random.between(5, 14) as u32),
