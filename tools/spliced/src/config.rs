@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
-use crate::backend::Idling;
+use crate::backend::{Backend, Idling};
 use crate::cluster::run::Settings;
 use crate::cluster::section::{self, FileCluster};
 use crate::log::Format;
@@ -206,8 +206,8 @@ fn line_of(text: &str, at: usize) -> usize {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default)]
-    mode: Mode,
+    #[serde(default, alias = "mode")]
+    method: Mode,
     workers: Option<Spanned<usize>>,
     arming_threads: Option<Spanned<usize>>,
     drain_timeout: Option<Time>,
@@ -284,7 +284,8 @@ struct FileRoute {
     sni: Option<Spanned<Vec<Spanned<String>>>>,
     alpn: Option<Spanned<Vec<String>>>,
     pool: Spanned<String>,
-    mode: Option<Mode>,
+    #[serde(alias = "mode")]
+    method: Option<Mode>,
 }
 
 #[derive(Deserialize)]
@@ -462,10 +463,11 @@ impl Check<'_> {
                 let pool = route.get_ref().pool.get_ref().clone();
                 self.route(
                     listener.protocol,
-                    file.mode,
+                    file.method,
                     default_name,
                     route,
                     &pools,
+                    (is_node, cluster.as_ref()),
                     &mut routes,
                 );
                 if listener.protocol == Protocol::Http && http.keep_alive {
@@ -639,6 +641,49 @@ impl Check<'_> {
         made
     }
 
+    /// Whether a method can ever carry what goes to this pool. `cluster` says whether there is one, and what it is if
+    /// nothing is wrong with it.
+    fn may(
+        &mut self,
+        mode: Mode,
+        pool: &Pool,
+        span: Range<usize>,
+        (is_node, cluster): (bool, Option<&Settings>),
+    ) {
+        let what = match mode {
+            Mode::Splice | Mode::Gateway => return,
+            Mode::SplitSplice => "split-splice",
+            Mode::Handoff => "handoff",
+            Mode::Hop => "hop",
+        };
+        let Some(cluster) = cluster else {
+            if !is_node {
+                self.wrong(
+                    span,
+                    format!("method \"{what}\" needs a [cluster] with the nodes of the servers; add one, or use \"splice\""),
+                );
+            }
+            return;
+        };
+        let known = |backend: &Arc<Backend>| cluster.servers.node(backend.address).is_some();
+        if !pool.backends().iter().any(known) {
+            self.wrong(
+                span.clone(),
+                format!(
+                    "method \"{what}\", and no node has a backend of pool \"{}\"; name them in serves of a [[cluster.node]]",
+                    pool.name
+                ),
+            );
+        }
+        if mode == Mode::SplitSplice && !cluster.split {
+            self.wrong(
+                span,
+                "method \"split-splice\" needs split = true in [cluster]",
+            );
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that is known of a route")]
     fn route(
         &mut self,
         protocol: Protocol,
@@ -646,6 +691,7 @@ impl Check<'_> {
         default_name: String,
         route: Spanned<FileRoute>,
         pools: &BTreeMap<String, (Arc<Pool>, Range<usize>)>,
+        cluster: (bool, Option<&Settings>),
         table: &mut Table,
     ) {
         let span = route.span();
@@ -741,12 +787,14 @@ impl Check<'_> {
             );
             return;
         };
+        let mode = route.method.unwrap_or(mode);
+        self.may(mode, pool, route.pool.span(), cluster);
         let made = Arc::new(Route {
             name: route.name.unwrap_or(default_name),
             path,
             alpn,
             pool: pool.clone(),
-            mode: route.mode.unwrap_or(mode),
+            mode,
         });
         for (host, span) in hosts {
             if !table.add(host, made.clone()) {
@@ -830,7 +878,25 @@ addresses = ["127.0.0.1:81"]
             ),
             (
                 problems("mode = \"kernel\""),
-                "1: unknown variant `kernel`, expected `splice` or `gateway`",
+                "1: unknown variant `kernel`, expected one of `splice`, `split-splice`, `handoff`, `hop`, `gateway`",
+            ),
+            (
+                problems(&format!("method = \"handoff\"{SMALL}")),
+                "7: method \"handoff\" needs a [cluster] with the nodes of the servers",
+            ),
+            (
+                change("pool = \"p\"", "pool = \"p\"\nmethod = \"hop\""),
+                "7: method \"hop\" needs a [cluster]",
+            ),
+            (
+                change(
+                    "[pool.p]",
+                    "method = \"handoff\"\n[cluster]\nid = 1\nlisten = \"0.0.0.0:7946\"\nkeys = \"/x\"\n\
+                     [[cluster.node]]\nid = 1\naddresses = [\"192.0.2.1:7946\"]\nroles = [\"proxy\"]\n\
+                     [[cluster.node]]\nid = 2\naddresses = [\"192.0.2.2:7946\"]\nroles = [\"backend\"]\n\
+                     serves = [\"192.0.2.2\"]\n[pool.p]",
+                ),
+                "7: method \"handoff\", and no node has a backend of pool \"p\"",
             ),
             (
                 problems("workers = 0"),

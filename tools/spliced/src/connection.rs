@@ -16,13 +16,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::Protocol;
 use crate::gateway;
+use crate::handoff::{self, HandOff, Handed};
 use crate::http::{self, HeadReader, Reject};
 use crate::keepalive;
 use crate::linger;
 use crate::listener::Served;
 use crate::log::{AccessLog, Carrier, Record};
 use crate::pool::{self, Connected, Purpose};
-use crate::route::{Mode, Route};
+use crate::route::Route;
 use crate::sni::{Alert, HelloError, HelloReader};
 use crate::splice::{Armer, Outcome, Terms};
 
@@ -47,6 +48,8 @@ pub async fn reached(mut phase: watch::Receiver<Phase>, at: Phase) {
 pub struct Shared {
     /// Makes splices.
     pub armer: Armer,
+    /// Gives connections to the hosts of servers, when there are any that take them.
+    pub hand_off: Option<Arc<HandOff>>,
     /// The access log, when there is one.
     pub access: Option<AccessLog>,
     /// Whether the process is stopping.
@@ -176,9 +179,14 @@ pub(crate) async fn hand_over(
 ) -> Option<(TcpStream, TcpStream)> {
     record.route = Some(route.name.clone());
     record.pool = Some(route.pool.name.clone());
+    let (client, head) = match handoff::hand_off(client, head, route, served, shared, record).await
+    {
+        Handed::Stays(client, head) => (client, head),
+        Handed::Gone => return None,
+    };
     let purpose = Purpose::Whole {
         mss: Some(route.mode)
-            .filter(|mode| *mode == Mode::Splice)
+            .filter(|mode| mode.splices())
             .and_then(|_| pool::mss(&client)),
     };
     let Some(connected) = connect(route, purpose, served, record).await else {
@@ -206,13 +214,11 @@ pub(crate) async fn hand_over(
     }
     drop(head);
 
-    match route.mode {
-        Mode::Gateway => {
-            record.mode = Carrier::Gateway;
-            Some((client, server))
-        }
-        Mode::Splice => splice(client, server, served, shared, record).await,
+    if route.mode.splices() {
+        return splice(client, server, served, shared, record).await;
     }
+    record.mode = Carrier::Gateway;
+    Some((client, server))
 }
 
 pub(crate) fn no_backend(protocol: Protocol, why: &'static str) -> Refused {

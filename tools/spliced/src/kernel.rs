@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tcp_splice_netlink::{
-    Client, EndReason, Error, Event, Events, Flow, Splice, SpliceNew, SpliceState,
+    Client, EndReason, Error, Event, Events, Flow, Migrant, Splice, SpliceNew, SpliceState,
 };
 
-use crate::splice::{Armed, Ended, Ends, Failure, Refusal, Splicer, Terms, Told};
+use crate::splice::{Armed, Ended, Ends, Failure, Hop, Refusal, Splicer, Terms, Told};
 
 struct Kernel(Client);
 
@@ -190,6 +190,40 @@ impl Splicer for Kernel {
                 self.find(endpoints, began)
             }
         }
+    }
+
+    fn export(
+        &mut self,
+        client: BorrowedFd<'_>,
+        idle: Option<Duration>,
+        within: Duration,
+    ) -> Result<(u64, Migrant), Failure> {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let idle = idle.map_or(0, ms);
+        let exported = self
+            .0
+            .export(client.as_raw_fd(), Some(idle), Some(ms(within)));
+        match exported {
+            Ok(mut migrant) => match migrant.connection.id.take() {
+                Some(id) => Ok((id, migrant)),
+                None => Err(Failure::Unknown(Refusal {
+                    reason: "the kernel did not tell which connection moves".into(),
+                })),
+            },
+            Err(error @ (Error::Kernel { .. } | Error::NotLoaded)) => {
+                Err(Failure::Refused(refusal(&error)))
+            }
+            // The request may have been carried out.
+            Err(error) => Err(Failure::Unknown(refusal(&error))),
+        }
+    }
+
+    fn settle(&mut self, id: u64, to: Option<Hop>) -> Result<(), Refusal> {
+        match to {
+            Some(hop) => self.0.handoff_commit(id, Some((hop.output, hop.via))),
+            None => self.0.handoff_abort(id),
+        }
+        .map_err(|error| refusal(&error))
     }
 
     fn ended(&mut self, id: u64) -> Result<Option<Ended>, Refusal> {

@@ -28,6 +28,7 @@ pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod gateway;
+pub mod handoff;
 pub mod host;
 pub mod http;
 pub mod keepalive;

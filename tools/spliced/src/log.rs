@@ -54,6 +54,9 @@ pub enum Carrier {
     Spliced,
     /// User space, as the route says.
     Gateway,
+    /// Nobody: it moved to the server's host.
+    #[serde(rename = "handed-off")]
+    HandedOff,
     /// User space, since there was too little for a splice, or its end was not known before.
     Copied,
     /// User space, because the kernel refused.
@@ -66,6 +69,7 @@ impl Carrier {
             Carrier::None => "none",
             Carrier::Spliced => "spliced",
             Carrier::Gateway => "gateway",
+            Carrier::HandedOff => "handed-off",
             Carrier::Copied => "copied",
             Carrier::Refused => "refused",
         }
@@ -109,6 +113,8 @@ pub struct Record {
     pub splice_id: Option<u64>,
     /// Why the kernel refused.
     pub refusal: Option<String>,
+    /// Why the connection did not move to the server's host, as its route says.
+    pub stays: Option<String>,
     /// Status of the backend's response.
     pub status: Option<u16>,
     /// Status of the response that the proxy itself gave; of TLS, the number of the alert.
@@ -169,6 +175,7 @@ impl Record {
             mode: Carrier::None,
             splice_id: None,
             refusal: None,
+            stays: None,
             status: None,
             answered: None,
             end: None,
@@ -242,6 +249,7 @@ impl Record {
                     mode = self.mode.as_str(),
                     splice_id = self.splice_id,
                     refusal = self.refusal.as_deref(),
+                    stays = self.stays.as_deref(),
                     status = self.status,
                     answered = self.answered,
                     end = self.end.as_deref(),

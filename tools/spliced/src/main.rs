@@ -12,12 +12,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use spliced::cluster::handoff::Move;
 use spliced::cluster::keys::{self, Tls};
 use spliced::cluster::row::NodeId;
-use spliced::cluster::run::{Cluster, Settings};
+use spliced::cluster::run::{Cluster, Handle, Settings};
+use spliced::cluster::servers::Servers;
 use spliced::cluster::{admission, control, netlink};
 use spliced::config::Config;
 use spliced::connection::Phase;
+use spliced::handoff::HandOff;
 use spliced::server::Server;
 use spliced::splice::OpenSplicer;
 use spliced::{kernel, log, notify};
@@ -146,6 +149,19 @@ fn join(settings: Settings) -> Result<Cluster> {
     Ok(cluster)
 }
 
+/// Gives connections to the nodes of servers.
+fn hand_off(cluster: Handle, servers: Servers) -> Arc<HandOff> {
+    Arc::new(HandOff::new(move |server, migrant| {
+        let (cluster, node) = (cluster.clone(), servers.node(server));
+        Box::pin(async move {
+            match node {
+                Some(node) => cluster.hand_off(node, migrant).await,
+                None => Move::Refused("no node of the cluster has this server".into()),
+            }
+        })
+    }))
+}
+
 fn run(arguments: &Arguments, config: Config) -> Result<()> {
     log::init(config.log_format, config.log_level)
         .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))?;
@@ -159,6 +175,10 @@ fn run(arguments: &Arguments, config: Config) -> Result<()> {
     if let Some(cluster) = &cluster {
         open = admission::replicating(open, cluster.handle());
     }
+    let hand_off = cluster
+        .as_ref()
+        .zip(config.cluster.as_ref())
+        .map(|(cluster, settings)| hand_off(cluster.handle(), settings.servers.clone()));
     let signals = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -167,7 +187,7 @@ fn run(arguments: &Arguments, config: Config) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
-        let mut server = Server::start(config, open)?;
+        let mut server = Server::start(config, open, hand_off)?;
         notify::tell("READY=1");
         loop {
             tokio::select! {

@@ -113,6 +113,11 @@ impl Pool {
         if up.is_empty() { down } else { up }
     }
 
+    /// The backend whose turn it is, for a connection that nobody opens.
+    pub fn next(&self) -> Option<SocketAddr> {
+        self.candidates().first().map(|backend| backend.address)
+    }
+
     /// A connection to the first backend that has or accepts one; `each` is the time that one
     /// attempt may take.
     ///

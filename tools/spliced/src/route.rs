@@ -17,13 +17,26 @@ use crate::pool::Pool;
 
 /// Who carries the bytes once a backend is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// The kernel; user space only when the kernel refuses.
     #[default]
     Splice,
+    /// The same; what the server sends, its own host.
+    SplitSplice,
+    /// Nobody: the connection moves to the server's host, and its packets go there in frames.
+    Handoff,
+    /// The same, and its packets go there in a tunnel.
+    Hop,
     /// User space: the TCP gateway.
     Gateway,
+}
+
+impl Mode {
+    /// Whether the kernel carries what stays here.
+    pub fn splices(self) -> bool {
+        self != Mode::Gateway
+    }
 }
 
 /// Where matching connections go.
@@ -134,10 +147,7 @@ impl Table {
 
     /// Whether any route hands its connections to the kernel.
     pub fn splices(&self) -> bool {
-        self.hosts
-            .values()
-            .flatten()
-            .any(|r| r.mode == Mode::Splice)
+        self.hosts.values().flatten().any(|r| r.mode.splices())
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use crate::config::{Config, Listener};
 use crate::connection::{Phase, Shared, reached};
+use crate::handoff::HandOff;
 use crate::keeper::{self, Kept};
 use crate::listener::{self, Served};
 use crate::log::AccessLog;
@@ -85,12 +86,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts everything that `config` asks for. `open` reaches whoever makes splices.
+    /// Starts everything that `config` asks for. `open` reaches whoever makes splices, `hand_off` the hosts of servers.
     ///
     /// # Errors
     ///
     /// When an address cannot be listened on, or the system lacks threads or descriptors.
-    pub fn start(config: Config, open: Arc<OpenSplicer>) -> Result<Server, ServerError> {
+    pub fn start(
+        config: Config,
+        open: Arc<OpenSplicer>,
+        hand_off: Option<Arc<HandOff>>,
+    ) -> Result<Server, ServerError> {
         let (phase, watched) = watch::channel(Phase::Running);
         let mut threads = Vec::new();
         let access = match &config.access_log {
@@ -106,6 +111,7 @@ impl Server {
         threads.extend(arming);
         let shared = Arc::new(Shared {
             armer,
+            hand_off,
             access,
             phase: watched,
         });

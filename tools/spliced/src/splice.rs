@@ -7,12 +7,13 @@
 //! that happens to the connection's task can close them under the kernel's hands.
 
 use std::fmt;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tcp_splice_netlink::{Migrant, NodeOutput};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::returns::{Returns, Watch};
@@ -44,6 +45,15 @@ pub struct Terms {
     pub idle: Option<Duration>,
     /// `None` carries all there is, and the sockets do not come back.
     pub limits: Option<Limits>,
+}
+
+/// Where packets of a connection go that has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// How they get there.
+    pub output: NodeOutput,
+    /// The host.
+    pub via: IpAddr,
 }
 
 /// Why there is no splice; both sockets are as they were.
@@ -119,6 +129,33 @@ pub trait Splicer: Send {
         terms: &Terms,
     ) -> Result<Armed, Failure>;
 
+    /// Begins to move a connection to another host: it does nothing until that is settled, or for so long. May block.
+    ///
+    /// # Errors
+    ///
+    /// A refusal leaves the socket usable.
+    fn export(
+        &mut self,
+        _client: BorrowedFd<'_>,
+        _idle: Option<Duration>,
+        _within: Duration,
+    ) -> Result<(u64, Migrant), Failure> {
+        Err(Failure::Refused(Refusal {
+            reason: "connections cannot move from here".into(),
+        }))
+    }
+
+    /// A connection that was about to move has another host now, or stays. May block.
+    ///
+    /// # Errors
+    ///
+    /// When it is not about to move any more; its socket is good for nothing but closing.
+    fn settle(&mut self, id: u64, _to: Option<Hop>) -> Result<(), Refusal> {
+        Err(Refusal {
+            reason: format!("no connection {id} is about to move"),
+        })
+    }
+
     /// How the splice of this id ended; `None` while it has not.
     ///
     /// # Errors
@@ -149,6 +186,18 @@ enum Job {
         terms: Terms,
         answer: oneshot::Sender<Outcome>,
     },
+    Export {
+        client: TcpStream,
+        idle: Option<Duration>,
+        within: Duration,
+        answer: oneshot::Sender<Exported>,
+    },
+    Settle {
+        id: u64,
+        to: Option<Hop>,
+        client: TcpStream,
+        answer: oneshot::Sender<(Result<(), Refusal>, TcpStream)>,
+    },
     Look {
         id: u64,
         answer: oneshot::Sender<Result<Option<Ended>, Refusal>>,
@@ -164,6 +213,17 @@ pub enum Outcome {
     /// There is none.
     Refused(Refusal, TcpStream, TcpStream),
     /// Nobody knows, and the sockets are closed.
+    Unknown(Refusal),
+}
+
+/// What became of a connection that was to be moved.
+#[derive(Debug)]
+pub enum Exported {
+    /// It is about to move, under this name. Its socket does nothing until that is settled.
+    Moving(u64, Box<Migrant>, TcpStream),
+    /// It is as it was.
+    Refused(Refusal, TcpStream),
+    /// Nobody knows, and the socket is closed.
     Unknown(Refusal),
 }
 
@@ -266,6 +326,60 @@ impl Armer {
         }
     }
 
+    /// Begins to move a connection, which the caller does not have any more.
+    pub async fn export(
+        &self,
+        client: TcpStream,
+        idle: Option<Duration>,
+        within: Duration,
+    ) -> Exported {
+        let (answer, answered) = oneshot::channel();
+        let refusal = |reason: &str| Refusal {
+            reason: reason.into(),
+        };
+        let job = Job::Export {
+            client,
+            idle,
+            within,
+            answer,
+        };
+        match self.jobs.send(job).await {
+            Ok(()) => answered
+                .await
+                .unwrap_or_else(|_| Exported::Unknown(refusal("the arming thread was lost"))),
+            Err(mpsc::error::SendError(Job::Export { client, .. })) => {
+                Exported::Refused(refusal("no arming thread is left"), client)
+            }
+            Err(_) => Exported::Unknown(refusal("no arming thread is left")),
+        }
+    }
+
+    /// Ends a move: to another host, or not at all. The socket comes back if anybody still has it.
+    pub async fn settle(
+        &self,
+        id: u64,
+        to: Option<Hop>,
+        client: TcpStream,
+    ) -> (Result<(), Refusal>, Option<TcpStream>) {
+        let (answer, answered) = oneshot::channel();
+        let lost = || Refusal {
+            reason: "no arming thread is left".into(),
+        };
+        let job = Job::Settle {
+            id,
+            to,
+            client,
+            answer,
+        };
+        if self.jobs.send(job).await.is_err() {
+            return (Err(lost()), None);
+        }
+        match answered.await {
+            Ok((result, client)) => (result, Some(client)),
+            Err(_) => (Err(lost()), None),
+        }
+    }
+
     /// Waits until a splice has ended.
     ///
     /// The kernel tells, and is asked now and then, in case it was not heard.
@@ -325,6 +439,26 @@ impl Arming {
                     // A lost receiver means that the connection was given up: the sockets close.
                     let _ = answer.send(self.splice(client, server, &terms));
                 }
+                Some(Job::Export {
+                    client,
+                    idle,
+                    within,
+                    answer,
+                }) => {
+                    let exported = self.export(client, idle, within);
+                    // Nobody waits for it any more.
+                    if let Err(Exported::Moving(id, ..)) = answer.send(exported) {
+                        let _ = self.settle(id, None);
+                    }
+                }
+                Some(Job::Settle {
+                    id,
+                    to,
+                    client,
+                    answer,
+                }) => {
+                    let _ = answer.send((self.settle(id, to), client));
+                }
                 Some(Job::Look { id, answer }) => {
                     let result = self.opened().and_then(|splicer| splicer.ended(id));
                     let _ = answer.send(result);
@@ -367,6 +501,32 @@ impl Arming {
                 Outcome::Unknown(refusal)
             }
         }
+    }
+
+    fn export(&mut self, client: TcpStream, idle: Option<Duration>, within: Duration) -> Exported {
+        let result = match self.opened() {
+            Ok(splicer) => splicer.export(client.as_fd(), idle, within),
+            Err(refusal) => Err(Failure::Refused(refusal)),
+        };
+        match result {
+            Ok((id, migrant)) => Exported::Moving(id, Box::new(migrant), client),
+            Err(Failure::Refused(refusal)) => {
+                self.splicer = None;
+                Exported::Refused(refusal, client)
+            }
+            Err(Failure::Unknown(refusal)) => {
+                self.splicer = None;
+                Exported::Unknown(refusal)
+            }
+        }
+    }
+
+    fn settle(&mut self, id: u64, to: Option<Hop>) -> Result<(), Refusal> {
+        let settled = self.opened()?.settle(id, to);
+        if settled.is_err() {
+            self.splicer = None;
+        }
+        settled
     }
 
     /// The splicer, and for a splice that is to come back, somebody who hears of it.

@@ -255,7 +255,7 @@ impl Proxy {
             Config::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
         config.access_log = Some(log.clone());
         Proxy {
-            server: Some(Server::start(config, kernel.open()).unwrap()),
+            server: Some(Server::start(config, kernel.open(), None).unwrap()),
             log,
             _dir: dir,
         }

@@ -14,9 +14,12 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use socket2::SockRef;
+use spliced::cluster::handoff::Move;
 use spliced::config::Config;
+use spliced::handoff::HandOff;
 use spliced::server::Server;
-use spliced::splice::{Armed, Ended, Ends, Failure, OpenSplicer, Refusal, Splicer, Terms};
+use spliced::splice::{Armed, Ended, Ends, Failure, Hop, OpenSplicer, Refusal, Splicer, Terms};
+use tcp_splice_netlink::{Migrant, NodeOutput};
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -113,7 +116,7 @@ impl Proxy {
         let mut config = config(&format!("workers = 2\narming_threads = 2\n{text}"));
         config.access_log = Some(log.clone());
         Proxy {
-            server: Some(Server::start(config, open).unwrap()),
+            server: Some(Server::start(config, open, None).unwrap()),
             log,
             _dir: dir,
         }
@@ -1053,11 +1056,192 @@ name = \"web\"\naddresses = [\"127.0.0.1:0\"]\nprotocol = \"http\"\n[[listener.r
 fn a_second_process_is_told_that_the_address_is_taken() {
     let proxy = Proxy::start(&simple("gateway", &[dead()]), refuses());
     let text = simple("gateway", &[dead()]).replace("127.0.0.1:0", &proxy.address().to_string());
-    let Err(error) = Server::start(config(&text), refuses()) else {
+    let Err(error) = Server::start(config(&text), refuses(), None) else {
         panic!("two servers share an address");
     };
     assert!(
         error.to_string().contains("stop the other process"),
         "{error}"
     );
+}
+
+/// What was asked of a kernel that has connections move.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Export(Option<Duration>),
+    Settle(u64, Option<Hop>),
+}
+
+/// A kernel that has connections move, unless they are to stay.
+struct Moves(Sender<Asked>, bool);
+
+impl Splicer for Moves {
+    fn splice(
+        &mut self,
+        client: BorrowedFd<'_>,
+        server: BorrowedFd<'_>,
+        terms: &Terms,
+    ) -> Result<Armed, Failure> {
+        Refuses.splice(client, server, terms)
+    }
+
+    fn export(
+        &mut self,
+        _: BorrowedFd<'_>,
+        idle: Option<Duration>,
+        _: Duration,
+    ) -> Result<(u64, Migrant), Failure> {
+        self.0.send(Asked::Export(idle)).unwrap();
+        let mut migrant = Migrant::default();
+        migrant.connection.rcv_start = Some(1000);
+        if self.1 {
+            return Ok((9, migrant));
+        }
+        Err(Failure::Refused(Refusal {
+            reason: "it is signed".into(),
+        }))
+    }
+
+    fn settle(&mut self, id: u64, to: Option<Hop>) -> Result<(), Refusal> {
+        self.0.send(Asked::Settle(id, to)).unwrap();
+        Ok(())
+    }
+
+    fn ended(&mut self, _: u64) -> Result<Option<Ended>, Refusal> {
+        panic!("there is none")
+    }
+
+    fn subscribe(&mut self) -> Result<Box<dyn Ends>, Refusal> {
+        panic!("nothing comes back")
+    }
+}
+
+/// One request by way of a route of this method, to a host of the server that answers `outcome` if it answers. What the client
+/// got, what the kernel was asked, what the host was given, and the line of the log.
+fn hands_over(
+    method: &str,
+    moves: bool,
+    keep_alive: bool,
+    outcome: Option<Move>,
+) -> (Vec<u8>, Vec<Asked>, Option<Vec<u8>>, serde_json::Value) {
+    let server = backend(|mut stream| {
+        let head = read_head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        let _ = stream.write_all(&head);
+    });
+    // What nobody here reads ends in a RST.
+    let after: &[u8] = match outcome {
+        Some(Move::Taken) => b"and more",
+        _ => b"",
+    };
+    let (asked, questions) = channel();
+    let asked = Mutex::new(asked);
+    let open: Arc<OpenSplicer> =
+        Arc::new(move || Ok(Box::new(Moves(asked.lock().unwrap().clone(), moves))));
+    let (given, gifts) = channel();
+    let given = Mutex::new(given);
+    let hand_off = HandOff::new(move |to, migrant| {
+        assert_eq!(to, server);
+        let start = migrant.connection.rcv_start.unwrap();
+        let read = migrant.received[0].bytes.0.clone();
+        assert_eq!(start, 1000 - read.len() as u32);
+        given.lock().unwrap().send(read).unwrap();
+        let outcome = outcome.clone();
+        Box::pin(async move {
+            match outcome {
+                Some(outcome) => outcome,
+                None => std::future::pending().await,
+            }
+        })
+    });
+    let text = format!(
+        "{}[timeouts]\nconnect = \"300ms\"\n[cluster]\nid = 1\nlisten = \"127.0.0.1:0\"\nkeys = \"/x\"\n\
+         [[cluster.node]]\nid = 1\naddresses = [\"127.0.0.1:1\"]\nroles = [\"proxy\"]\n\
+         [[cluster.node]]\nid = 2\naddresses = [\"127.0.0.1:2\"]\nroles = [\"backend\"]\nserves = [\"192.0.2.9\"]\n",
+        simple(method, &[server, ([192, 0, 2, 9], 80).into()])
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("access");
+    // Before the tables.
+    let text =
+        format!("workers = 1\narming_threads = 1\n{text}[http]\nkeep_alive = {keep_alive}\n");
+    let mut config =
+        Config::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+    config.access_log = Some(log.clone());
+    let proxy = Proxy {
+        server: Some(Server::start(config, open, Some(Arc::new(hand_off))).unwrap()),
+        log,
+        _dir: dir,
+    };
+    let answer = proxy.ask(&[&b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"[..], after].concat());
+    let mut lines = proxy.stop();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let asked = questions.try_iter().collect();
+    (answer, asked, gifts.try_iter().next(), lines.remove(0))
+}
+
+#[test]
+fn a_connection_moves_to_the_host_of_its_server() {
+    let via = [127, 0, 0, 1].into();
+    for (method, output) in [("handoff", NodeOutput::Direct), ("hop", NodeOutput::Tunnel)] {
+        for keep_alive in [false, true] {
+            let hop = Hop { output, via };
+            let (answer, asked, given, line) =
+                hands_over(method, true, keep_alive, Some(Move::Taken));
+            // The socket that is closed here is of no use any more; this one is a real one.
+            assert_eq!(answer, b"");
+            assert_eq!(asked, away_of(hop));
+            let given = given.expect("it was given away");
+            assert!(
+                given.starts_with(b"GET /x HTTP/1.1\r\n") && given.ends_with(b"\r\n\r\nand more")
+            );
+            assert_eq!(line["mode"], "handed-off");
+            assert_eq!(
+                (&line["splice_id"], &line["end"]),
+                (&9.into(), &serde_json::Value::Null)
+            );
+            // Nobody knows whether it is there: it is not here at least.
+            for outcome in [Some(Move::Unknown("link lost".into())), None] {
+                let (answer, asked, _, line) = hands_over(method, true, keep_alive, outcome);
+                assert_eq!((answer, asked), (b"".to_vec(), Vec::from(away_of(hop))));
+                assert_eq!(line["mode"], "none");
+                let end = line["end"].as_str().expect("it says why");
+                assert!(["link lost", "the node of the server does not answer"].contains(&end));
+            }
+        }
+    }
+}
+
+fn away_of(hop: Hop) -> [Asked; 2] {
+    [
+        Asked::Export(Some(Duration::from_secs(900))),
+        Asked::Settle(9, Some(hop)),
+    ]
+}
+
+#[test]
+fn a_connection_that_cannot_move_is_carried() {
+    let export = || Asked::Export(Some(Duration::from_secs(900)));
+    for keep_alive in [false, true] {
+        for (moves, expected, why) in [
+            (
+                true,
+                vec![export(), Asked::Settle(9, None)],
+                "nobody listens",
+            ),
+            (false, vec![export()], "it is signed"),
+        ] {
+            let refused = Move::Refused("nobody listens".into());
+            let (answer, asked, given, line) =
+                hands_over("handoff", moves, keep_alive, Some(refused));
+            assert!(
+                answer.ends_with(b"\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n"),
+                "{line}"
+            );
+            assert_eq!(asked, expected);
+            assert_eq!(given.is_some(), moves);
+            assert_eq!(line["stays"], why);
+            assert_ne!(line["mode"], "handed-off");
+        }
+    }
 }

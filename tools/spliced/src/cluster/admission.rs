@@ -7,11 +7,13 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tcp_splice_netlink::Migrant;
 
 use super::node::Outcome;
 use super::run::Handle;
-use crate::splice::{Armed, Ended, Ends, Failure, OpenSplicer, Refusal, Splicer, Terms};
+use crate::splice::{Armed, Ended, Ends, Failure, Hop, OpenSplicer, Refusal, Splicer, Terms};
 
 struct Replicating {
     inner: Box<dyn Splicer>,
@@ -56,6 +58,19 @@ impl Splicer for Replicating {
             });
         }
         Ok(armed)
+    }
+
+    fn export(
+        &mut self,
+        client: BorrowedFd<'_>,
+        idle: Option<Duration>,
+        within: Duration,
+    ) -> Result<(u64, Migrant), Failure> {
+        self.inner.export(client, idle, within)
+    }
+
+    fn settle(&mut self, id: u64, to: Option<Hop>) -> Result<(), Refusal> {
+        self.inner.settle(id, to)
     }
 
     fn ended(&mut self, id: u64) -> Result<Option<Ended>, Refusal> {

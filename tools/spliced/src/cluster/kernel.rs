@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use tcp_splice_netlink::Migrant;
 use thiserror::Error;
 
 use super::row::{Both, Key, NodeId, Reason, Row};
@@ -85,6 +86,13 @@ pub trait Kernel: Send {
     ///
     /// The kernel's words, most often that there is no such splice any more.
     fn forget(&mut self, id: u64, reason: Reason) -> Result<(), KernelError>;
+
+    /// Has whoever listens on this host get a connection of another.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's words; nothing is left of it then.
+    fn take_over(&mut self, migrant: &Migrant) -> Result<(), KernelError>;
 
     /// Hears of splices from now on.
     ///

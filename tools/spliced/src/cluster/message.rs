@@ -13,11 +13,13 @@ use super::row::{Both, Key, NodeId, Reason, Row};
 use super::table::BUCKETS;
 
 /// The only version that this program speaks.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes of a frame after its length.
 pub const MAX_FRAME: usize = 128 << 10;
 /// Rows, or news of rows, in one message.
 pub const MAX_LIST: usize = 128;
+/// Bytes of a part of a connection.
+pub const MAX_PART: usize = 64 << 10;
 /// Bytes of a text in a message.
 const MAX_TEXT: usize = 256;
 
@@ -67,6 +69,22 @@ pub enum Message {
     Ended(Vec<(Key, Reason)>),
     /// You have all rows of the parts in which your last digest differed from mine.
     Synced,
+    /// A part of a connection that moves to you.
+    Handoff {
+        /// To be named in the answer.
+        ticket: u64,
+        /// The next bytes of it in JSON.
+        part: Vec<u8>,
+        /// There are no more: let it be accepted, and answer.
+        last: bool,
+    },
+    /// You need not have the connection any more.
+    HandedOff {
+        /// That of the parts.
+        ticket: u64,
+        /// Why it is not here after all.
+        refusal: Option<String>,
+    },
 }
 
 /// Why a frame is not read any further; the connection ends.
@@ -87,6 +105,9 @@ pub enum FrameError {
     /// A list longer than allowed.
     #[error("a list of {0}; at most {MAX_LIST} are allowed")]
     List(usize),
+    /// A part longer than allowed.
+    #[error("a part of {0} bytes; at most {MAX_PART} are allowed")]
+    Part(usize),
     /// A digest of another number of parts.
     #[error("a digest of {0} parts; {BUCKETS} are needed")]
     Digest(usize),
@@ -140,6 +161,14 @@ impl Message {
             }
             Message::Progress(news) => news.len(),
             Message::Ended(news) => news.len(),
+            Message::Handoff { part, .. } if part.len() > MAX_PART => {
+                return Err(FrameError::Part(part.len()));
+            }
+            Message::HandedOff {
+                refusal: Some(text),
+                ..
+            } if text.len() > MAX_TEXT => return Err(FrameError::Text(text.len())),
+            Message::Handoff { .. } | Message::HandedOff { .. } => 0,
         };
         match list {
             0..=MAX_LIST => Ok(message),
@@ -155,7 +184,13 @@ impl Message {
             Message::Ended(news) => news.len(),
             // It is compared, and may be answered with the whole table.
             Message::Digest(_) => 16 * MAX_LIST,
-            Message::Hello(_) | Message::Acked { .. } | Message::Synced => 0,
+            // The kernel makes a socket.
+            Message::Handoff { last: true, .. } => 16,
+            Message::Hello(_)
+            | Message::Acked { .. }
+            | Message::Synced
+            | Message::Handoff { .. }
+            | Message::HandedOff { .. } => 0,
         };
         u32::try_from(list).unwrap_or(u32::MAX).saturating_add(1)
     }
@@ -219,6 +254,15 @@ mod tests {
             Message::Progress(vec![(row(1).key(), row(1).progress)]),
             Message::Ended(vec![(row(1).key(), Reason(2))]),
             Message::Synced,
+            Message::Handoff {
+                ticket: 3,
+                part: vec![7; MAX_PART],
+                last: true,
+            },
+            Message::HandedOff {
+                ticket: 3,
+                refusal: Some("nobody listens".into()),
+            },
         ]
     }
 
@@ -245,8 +289,8 @@ mod tests {
             Err(FrameError::TooLong(MAX_FRAME + 1))
         );
         assert_eq!(Message::decode(&[]), Err(FrameError::Empty));
-        assert_eq!(Message::decode(&[2, 0]), Err(FrameError::Version(2)));
-        assert_eq!(Message::decode(&[1, 99]), Err(FrameError::Malformed));
+        assert_eq!(Message::decode(&[1, 0]), Err(FrameError::Version(1)));
+        assert_eq!(Message::decode(&[VERSION, 99]), Err(FrameError::Malformed));
         let mut trailing = body(&Message::Synced);
         trailing.push(0);
         assert_eq!(Message::decode(&trailing), Err(FrameError::Malformed));
@@ -264,6 +308,23 @@ mod tests {
         assert_eq!(
             Message::decode(&body(&long)),
             Err(FrameError::Text(MAX_TEXT + 1))
+        );
+        let long = Message::HandedOff {
+            ticket: 0,
+            refusal: Some("x".repeat(MAX_TEXT + 1)),
+        };
+        assert_eq!(
+            Message::decode(&body(&long)),
+            Err(FrameError::Text(MAX_TEXT + 1))
+        );
+        let long = Message::Handoff {
+            ticket: 0,
+            part: vec![0; MAX_PART + 1],
+            last: false,
+        };
+        assert_eq!(
+            Message::decode(&body(&long)),
+            Err(FrameError::Part(MAX_PART + 1))
         );
     }
 
@@ -304,7 +365,7 @@ mod tests {
 
         #[test]
         fn any_mutation(
-            which in 0usize..7,
+            which in 0usize..9,
             at in any::<prop::sample::Index>(),
             byte: u8,
             cut in prop::option::of(any::<prop::sample::Index>()),

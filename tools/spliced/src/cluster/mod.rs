@@ -8,7 +8,8 @@
 //!    be merged in any order. [`liveness`] says whether a peer is alive, [`servers`] where servers run.
 //! 2. [`node`] decides what to do about everything that is heard. None of these does any input or
 //!    output, or reads a clock.
-//! 3. [`message`] and [`heartbeat`] are what is said, [`keys`] and [`link`] how and to whom.
+//! 3. [`message`] and [`heartbeat`] are what is said, [`keys`] and [`link`] how and to whom; [`handoff`]
+//!    is what is said of connections that move to another node.
 //! 4. [`kernel`] is what is asked of the kernel, and [`netlink`] asks it.
 //! 5. [`run`] moves things between all of these.
 //! 6. [`section`] reads the configuration, [`control`] answers `splicectl`, and [`admission`] stands
@@ -16,6 +17,7 @@
 
 pub mod admission;
 pub mod control;
+pub mod handoff;
 pub mod heartbeat;
 pub mod kernel;
 pub mod keys;

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tcp_splice_netlink::{
-    Client, EndReason, Error, Event, Events, Flow, FlowFlags, Node, Splice, SpliceFlags, SpliceNew,
-    SpliceState,
+    Client, EndReason, Error, Event, Events, Flow, FlowFlags, Migrant, Node, Splice, SpliceFlags,
+    SpliceNew, SpliceState,
 };
 
 use super::kernel::{Dispatch, Heard, Kernel, KernelError, NodeState, Seen, Standing, Watch};
@@ -154,7 +154,11 @@ fn row(splice: &Splice) -> Option<Row> {
 fn seen(splice: &Splice) -> Option<Seen> {
     let id = splice.id?;
     let flows = [splice.to_server.as_ref()?, splice.to_client.as_ref()?];
-    let state = if splice.gives_back() || splice.reason == Some(EndReason::Returned) {
+    // The host that forwards a connection which has moved is the only one that knows where to.
+    let bound = splice.gives_back()
+        || splice.reason == Some(EndReason::Returned)
+        || flows.iter().any(|flow| flow.via.is_some());
+    let state = if bound {
         Standing::Bound
     } else if splice.state == Some(SpliceState::Tombstone) {
         let reason = splice.reason.unwrap_or(EndReason::None);
@@ -262,6 +266,10 @@ impl Kernel for Module {
         };
         self.0.splice_forget(id, reason)?;
         Ok(())
+    }
+
+    fn take_over(&mut self, migrant: &Migrant) -> Result<(), KernelError> {
+        Ok(self.0.import(migrant, None)?)
     }
 
     fn subscribe(&mut self) -> Result<Box<dyn Watch>, KernelError> {
@@ -433,6 +441,10 @@ mod tests {
             standing(&|s| s.flags = Some(SpliceFlags::RETURN_ON_FIN)),
             Some(Standing::Bound)
         );
+        let forwards = |s: &mut Splice| {
+            s.to_server.as_mut().unwrap().via = Some([10, 0, 0, 2].into());
+        };
+        assert_eq!(standing(&forwards), Some(Standing::Bound));
         let over = |s: &mut Splice| {
             s.state = Some(SpliceState::Tombstone);
             s.reason = Some(EndReason::Idle);

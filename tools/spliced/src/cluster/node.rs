@@ -1055,6 +1055,8 @@ impl Node {
                 link.synced = true;
                 self.check_synced(from, now);
             }
+            // Not of the table: nobody gives it to this.
+            Message::Handoff { .. } | Message::HandedOff { .. } => {}
         }
     }
 
@@ -1078,7 +1080,7 @@ impl Node {
             (Shares::ItsServers, Message::Ended(news)) => {
                 (!news.iter().all(|(key, _)| is_its(key))).then_some(OTHERS_SERVERS)
             }
-            (Shares::ItsServers, Message::Digest(_) | Message::Acked { .. }) => None,
+            (Shares::ItsServers, _) => None,
             (Shares::OwnServers, Message::Acked { .. }) => {
                 Some("it acknowledges rows of a backend, which sends none")
             }

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
+use tcp_splice_netlink::Migrant;
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
@@ -24,11 +25,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::handoff::{self, Arrivals, Move};
 use super::heartbeat::{self, Opener, Sealer};
 use super::kernel::{Dispatch, Heard, Kernel, KernelError, NodeState};
 use super::keys::{KeysError, Tls};
 use super::link::{self, Outgoing};
-use super::message::{Hello, Message};
+use super::message::{Hello, Message, text};
 use super::node::{
     Beat, Done, Event, Node, Op, Outcome, Output, Replicas, Roles, Standings, Terms, WhenShort,
 };
@@ -156,11 +158,20 @@ enum Request {
     Short(usize, oneshot::Sender<Option<String>>),
     Standings(oneshot::Sender<Vec<Standings>>),
     Drain(bool, oneshot::Sender<()>),
+    HandOff(NodeId, Box<Migrant>, oneshot::Sender<Move>),
+}
+
+/// What the kernel is asked.
+enum Job {
+    Op(Op),
+    /// To take a connection of a peer, which came by the link of this generation with this ticket.
+    TakeOver(NodeId, u64, u64, Box<Migrant>),
 }
 
 enum FromKernel {
     Done(Done),
     Heard(Heard),
+    TakenOver(NodeId, u64, u64, Result<(), KernelError>),
 }
 
 /// Asks a node that runs; clones ask the same one.
@@ -216,6 +227,18 @@ impl Handle {
         self.runtime.spawn(async move {
             told(answered.await.unwrap_or_else(|_| stopped()));
         });
+    }
+
+    /// Has another node take a connection. It answers, or its link ends.
+    pub async fn hand_off(&self, to: NodeId, migrant: Migrant) -> Move {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::HandOff(to, Box::new(migrant), answer);
+        match self.requests.send(request).await {
+            Ok(()) => answered
+                .await
+                .unwrap_or_else(|_| Move::Unknown("the cluster has stopped".into())),
+            Err(_) => Move::Refused("the cluster has stopped".into()),
+        }
     }
 
     /// Why no splice must be made now, if so.
@@ -470,6 +493,8 @@ impl Cluster {
                 tickets: HashMap::new(),
                 next_ticket: 0,
                 ops,
+                leaving: HashMap::new(),
+                arriving: Arrivals::default(),
                 states,
                 short: handle.short.clone(),
                 quiet: Quiet::default(),
@@ -540,13 +565,13 @@ fn join_group(udp: &UdpSocket, group: SocketAddr, here: SocketAddr) -> io::Resul
 /// Asks the kernel one thing after the other.
 fn ask_kernel(
     open: &OpenKernel,
-    asked: &blocking::Receiver<Op>,
+    asked: &blocking::Receiver<Job>,
     answers: &mpsc::Sender<FromKernel>,
     inner: &Inner,
 ) {
     let mut kernel: Option<Box<dyn Kernel>> = None;
     let mut failed: Option<(std::time::Instant, String)> = None;
-    while let Ok(op) = asked.recv() {
+    while let Ok(job) = asked.recv() {
         inner.ops.fetch_sub(1, Ordering::Relaxed);
         if kernel.is_none() && failed.as_ref().is_none_or(|(at, _)| at.elapsed() >= REOPEN) {
             match open() {
@@ -569,6 +594,20 @@ fn ask_kernel(
             KernelError(format!("the kernel cannot be reached: {why}"))
         };
         let told = |done: Done| answers.blocking_send(FromKernel::Done(done)).is_ok();
+        let op = match job {
+            Job::Op(op) => op,
+            Job::TakeOver(peer, generation, ticket, migrant) => {
+                let result = match &mut kernel {
+                    Some(kernel) => kernel.take_over(&migrant),
+                    None => Err(unreachable()),
+                };
+                let answer = FromKernel::TakenOver(peer, generation, ticket, result);
+                if answers.blocking_send(answer).is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
         let going = match op {
             Op::Install { row, split } => {
                 let result = match &mut kernel {
@@ -909,7 +948,10 @@ struct Work {
     links: HashMap<NodeId, Open>,
     tickets: HashMap<u64, oneshot::Sender<Outcome>>,
     next_ticket: u64,
-    ops: blocking::Sender<Op>,
+    ops: blocking::Sender<Job>,
+    /// Who waits for a node to take a connection, by node and ticket, and the generation of the link.
+    leaving: HashMap<(NodeId, u64), (u64, oneshot::Sender<Move>)>,
+    arriving: Arrivals,
     states: blocking::Sender<(NodeId, NodeState)>,
     short: Arc<Mutex<Option<String>>>,
     quiet: Quiet,
@@ -974,6 +1016,81 @@ impl Work {
             FromKernel::Done(done) => self.node.done(done, now),
             FromKernel::Heard(Heard::Seen(seen)) => self.node.seen(seen, now),
             FromKernel::Heard(Heard::Lost) => self.node.lost_events(now),
+            FromKernel::TakenOver(peer, generation, ticket, result) => {
+                let refusal = result.err().map(|error| text(error.0));
+                self.say(peer, generation, &Message::HandedOff { ticket, refusal });
+            }
+        }
+    }
+
+    /// Sends a message over the link of this generation. `false` if it does not get there.
+    fn say(&mut self, peer: NodeId, generation: u64, message: &Message) -> bool {
+        let open = self.links.get(&peer);
+        let Some(open) = open.filter(|open| open.generation == generation) else {
+            return false;
+        };
+        if !open.outgoing.send(message) {
+            tracing::warn!(node = peer.0, "a node takes too little; connecting anew");
+            self.cut(peer, generation);
+            return false;
+        }
+        true
+    }
+
+    /// Gives a connection to a node.
+    fn hand_off(&mut self, to: NodeId, migrant: &Migrant, answer: oneshot::Sender<Move>) {
+        let refused = |why: &str| Move::Refused(why.into());
+        let Some(generation) = self.links.get(&to).map(|open| open.generation) else {
+            let _ = answer.send(refused("there is no link to the node of the server"));
+            return;
+        };
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        let Some(mut messages) = handoff::messages(ticket, migrant) else {
+            let _ = answer.send(refused("it comes with too many bytes"));
+            return;
+        };
+        let last = messages.pop();
+        let said = messages.iter().all(|part| self.say(to, generation, part));
+        let Some(last) = last.filter(|_| said) else {
+            let _ = answer.send(refused("the link to the node of the server was lost"));
+            return;
+        };
+        // From here on it may be there.
+        self.leaving.insert((to, ticket), (generation, answer));
+        self.say(to, generation, &last);
+    }
+
+    /// A part of a connection of a peer.
+    fn arrive(&mut self, peer: NodeId, generation: u64, ticket: u64, part: &[u8], last: bool) {
+        let is_proxy = |node: NodeId| {
+            let member = self.inner.settings.members.get(&node);
+            member.is_some_and(|member| member.roles.proxy)
+        };
+        let refusal = if !is_proxy(peer) {
+            "only proxies hand connections over".into()
+        } else if !self.inner.settings.terms().has_rows() {
+            "this node has no servers".into()
+        } else {
+            match self.arriving.add(peer, ticket, part, last) {
+                Ok(Some(migrant)) => {
+                    self.inner.ops.fetch_add(1, Ordering::Relaxed);
+                    let job = Job::TakeOver(peer, generation, ticket, Box::new(migrant));
+                    let _ = self.ops.send(job);
+                    return;
+                }
+                Ok(None) => return,
+                Err(unfit) => unfit.to_string(),
+            }
+        };
+        let refusal = Some(refusal);
+        self.say(peer, generation, &Message::HandedOff { ticket, refusal });
+    }
+
+    /// A peer has taken a connection, or has not.
+    fn handed_off(&mut self, peer: NodeId, ticket: u64, refusal: Option<String>) {
+        if let Some((_, answer)) = self.leaving.remove(&(peer, ticket)) {
+            let _ = answer.send(refusal.map_or(Move::Taken, Move::Refused));
         }
     }
 
@@ -995,6 +1112,7 @@ impl Work {
                 self.node.drain(draining, now);
                 let _ = answer.send(());
             }
+            Request::HandOff(to, migrant, answer) => self.hand_off(to, &migrant, answer),
         }
     }
 
@@ -1009,9 +1127,16 @@ impl Work {
                 };
                 if let Some(old) = self.links.insert(hello.node, open) {
                     old.task.abort();
+                    self.moves_end(hello.node, old.generation);
                 }
                 self.node
                     .linked(hello.node, generation, hello.incarnation, now);
+            }
+            FromLink::Message(peer, generation, Message::Handoff { ticket, part, last }) => {
+                self.arrive(peer, generation, ticket, &part, last)
+            }
+            FromLink::Message(peer, _, Message::HandedOff { ticket, refusal }) => {
+                self.handed_off(peer, ticket, refusal);
             }
             FromLink::Message(peer, generation, message) => {
                 self.node.message(peer, generation, message, now);
@@ -1020,11 +1145,29 @@ impl Work {
         }
     }
 
+    /// What was on its way over a link that has ended is not heard of any more.
+    fn moves_end(&mut self, peer: NodeId, generation: u64) {
+        self.arriving.forget(peer);
+        let by_it =
+            |((of, _), (at, _)): &(&(NodeId, u64), &(u64, _))| *of == peer && *at == generation;
+        let lost: Vec<_> = self
+            .leaving
+            .iter()
+            .filter(by_it)
+            .map(|(key, _)| *key)
+            .collect();
+        for (_, answer) in lost.iter().filter_map(|key| self.leaving.remove(key)) {
+            let why = "the link to the node of the server was lost";
+            let _ = answer.send(Move::Unknown(why.into()));
+        }
+    }
+
     fn cut(&mut self, peer: NodeId, generation: u64) {
         if let Some(open) = self.links.get(&peer) {
             if open.generation == generation {
                 open.task.abort();
                 self.links.remove(&peer);
+                self.moves_end(peer, generation);
             }
         }
         self.node.unlinked(peer, generation, self.inner.now());
@@ -1052,14 +1195,7 @@ impl Work {
     fn output(&mut self, output: Output) {
         match output {
             Output::Send(peer, generation, message) => {
-                let open = self.links.get(&peer);
-                let Some(open) = open.filter(|open| open.generation == generation) else {
-                    return;
-                };
-                if !open.outgoing.send(&message) {
-                    tracing::warn!(node = peer.0, "a node takes too little; connecting anew");
-                    self.cut(peer, generation);
-                }
+                self.say(peer, generation, &message);
             }
             Output::Reset(peer, generation, why) => {
                 tracing::info!(node = peer.0, why, "the connection to a node is cut");
@@ -1067,7 +1203,7 @@ impl Work {
             }
             Output::Op(op) => {
                 self.inner.ops.fetch_add(1, Ordering::Relaxed);
-                let _ = self.ops.send(op);
+                let _ = self.ops.send(Job::Op(op));
             }
             Output::Dispatch(id, state) => {
                 let _ = self.states.send((id, state));

@@ -11,7 +11,7 @@ use crate::http::Head;
 use crate::log::Record;
 use crate::pool::Connected;
 use crate::response::ResponseHead;
-use crate::route::{Mode, Route};
+use crate::route::Route;
 use crate::splice::Limits;
 use std::pin::pin;
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Session<'_> {
         record: &mut Record,
     ) -> Result<bool, Broken> {
         let idle = self.idle();
-        let splices = route.mode == Mode::Splice;
+        let splices = route.mode.splices();
         let (header, after) = bytes.split_at(reply.length.min(bytes.len()));
         let length = match reply.body {
             Body::Length(length) => length,
@@ -245,7 +245,7 @@ impl Session<'_> {
         let (Some(client), Some(server)) = (self.client.take(), server) else {
             return Step::End;
         };
-        if route.mode == Mode::Gateway || record.refusal.is_some() {
+        if !route.mode.splices() || record.refusal.is_some() {
             return Step::Copy(client, server);
         }
         match connection::splice(client, server, self.served, self.shared, record).await {

@@ -22,12 +22,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{self, Phase, Refused, Shared, hand_over, micros, reached, write_record};
+use crate::handoff::{self, Handed};
 use crate::http::{self, Reject};
 use crate::linger;
 use crate::listener::Served;
 use crate::log::{Carrier, Record};
 use crate::pool::Connected;
-use crate::route::Mode;
 
 /// Bytes that are copied at a time.
 const BUFFER: usize = 32 * 1024;
@@ -204,10 +204,25 @@ impl Session<'_> {
         }
         record.route = Some(route.name.clone());
         record.pool = Some(route.pool.name.clone());
-        record.mode = match route.mode {
-            Mode::Splice => Carrier::Copied,
-            Mode::Gateway => Carrier::Gateway,
+        record.mode = match route.mode.splices() {
+            true => Carrier::Copied,
+            false => Carrier::Gateway,
         };
+        // All that is in the buffer is from this request on.
+        if self.own.is_none() {
+            let Some(client) = self.client.take() else {
+                return Step::End;
+            };
+            let read = std::mem::take(&mut self.buffer);
+            let (served, shared) = (self.served, self.shared);
+            match handoff::hand_off(client, read, &route, served, shared, record).await {
+                Handed::Stays(client, read) => {
+                    self.client = Some(client);
+                    self.buffer = read;
+                }
+                Handed::Gone => return Step::End,
+            }
+        }
         match self.relay(&head, &route, record).await {
             Ok(step) => step,
             Err(broken) => self.give_up(broken, record).await,

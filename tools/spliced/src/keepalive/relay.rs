@@ -12,7 +12,7 @@ use crate::linger;
 use crate::log::Record;
 use crate::pool::{Connected, Purpose};
 use crate::response::ResponseHead;
-use crate::route::{Mode, Route};
+use crate::route::Route;
 use crate::splice::Limits;
 use std::pin::pin;
 use std::sync::Arc;
@@ -147,7 +147,7 @@ impl Session<'_> {
             }
         }
         let mut early = None;
-        if let (Upload::Length(left), Mode::Splice) = (&*upload, route.mode) {
+        if let (Upload::Length(left), true) = (&*upload, route.mode.splices()) {
             let left = *left;
             if left >= self.served.http.splice_threshold {
                 if head.expects_continue && sent == head.length {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use spliced::cluster::kernel::{Heard, Kernel, KernelError, Seen, Standing, Watch};
 use spliced::cluster::row::{Both, Edit, Key, NodeId, Progress, Reason, Row, join};
+use tcp_splice_netlink::Migrant;
 
 /// `EndReason` of the kernel's interface.
 pub(crate) const FIN: Reason = Reason(1);
@@ -66,6 +67,8 @@ pub(crate) struct State {
     pub(crate) installs: usize,
     /// Advances that it was asked for.
     pub(crate) advances: usize,
+    /// Connections of other hosts that it took.
+    pub(crate) taken: Vec<Migrant>,
 }
 
 impl State {
@@ -248,6 +251,16 @@ impl Kernel for Shared {
     fn forget(&mut self, id: u64, reason: Reason) -> Result<(), KernelError> {
         self.with(|state| state.forget(id, reason))
             .map_err(KernelError)
+    }
+
+    fn take_over(&mut self, migrant: &Migrant) -> Result<(), KernelError> {
+        self.with(|state| match &state.refuse {
+            Some(why) => Err(KernelError(why.clone())),
+            None => {
+                state.taken.push(migrant.clone());
+                Ok(())
+            }
+        })
     }
 
     fn subscribe(&mut self) -> Result<Box<dyn Watch>, KernelError> {

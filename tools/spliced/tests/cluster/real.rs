@@ -20,6 +20,9 @@ use spliced::cluster::row::{Key, NodeId};
 use spliced::cluster::run::{Cluster, Member, Settings, Sockets};
 use spliced::cluster::servers::Servers;
 
+use spliced::cluster::handoff::Move;
+use tcp_splice_netlink::{Bytes, Migrant, Piece};
+
 use crate::fake::{RESET, Shared, row};
 
 /// What a loaded machine may add to a time that is promised.
@@ -352,6 +355,53 @@ fn a_backend_carries_its_half_and_comes_back_to_it() {
         let mut proxies = farm.table(1);
         proxies.remove(&elsewhere.key());
         (table == proxies && table.len() == 2).then_some(())
+    });
+}
+
+#[test]
+fn a_connection_moves_to_the_node_of_its_server() {
+    let mut farm = Farm::of(&[PROXY, PROXY, BACKEND], 3, direct);
+    let migrant = |len: usize| Migrant {
+        received: vec![Piece {
+            seq: 7,
+            bytes: Bytes((0..len).map(|n| n as u8).collect()),
+        }],
+        ..Migrant::default()
+    };
+    let move_from = |farm: &Farm, from: usize, to: u32, what: Migrant| {
+        let cluster = farm.nodes[from - 1].cluster.as_ref().unwrap();
+        let handle = cluster.handle();
+        cluster
+            .runtime()
+            .block_on(handle.hand_off(NodeId(to), what))
+    };
+    for (n, len) in [0, 5, 1_000_000].into_iter().enumerate() {
+        assert_eq!(move_from(&farm, 1, 3, migrant(len)), Move::Taken);
+        let taken = farm.nodes[2].kernel.with(|state| state.taken.clone());
+        assert_eq!((taken.len(), taken.last()), (n + 1, Some(&migrant(len))));
+    }
+    let refused = |farm: &Farm, from, to, what, why: &str| {
+        let Move::Refused(said) = move_from(farm, from, to, what) else {
+            panic!("it moved");
+        };
+        assert!(said.contains(why), "{said}");
+    };
+    refused(&farm, 1, 3, migrant(4 << 20), "too many bytes");
+    // A proxy has no servers, but rows; whether somebody listens is for its kernel to say.
+    farm.nodes[1]
+        .kernel
+        .with(|state| state.refuse = Some("nobody listens".into()));
+    refused(&farm, 1, 2, migrant(1), "nobody listens");
+    refused(&farm, 3, 1, migrant(1), "only proxies");
+    refused(&farm, 1, 1, migrant(1), "no link");
+    farm.node(3).kill();
+    wait("the link to break", || {
+        match move_from(&farm, 2, 3, migrant(1)) {
+            Move::Refused(why) => why.contains("no link").then_some(()),
+            // What was on its way when it died.
+            Move::Unknown(_) => None,
+            Move::Taken => panic!("it is dead"),
+        }
     });
 }
 
