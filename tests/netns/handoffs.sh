@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Needs: module
+# Run: by name only, by `make matrix`
 # Random connections that move between three hosts and back, HANDOFFS of them from SEED: what is unread, unsent, on its way and
 # lost at that moment, options, whoever ends it. Every byte is compared. HANDOFF="n..." are these alone, with captures.
-# Limit: 240 s
+# Limit: 100000 s
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lanes.sh"
 
