@@ -41,7 +41,8 @@ void tcp_splice_skb_untrack(struct sk_buff *skb)
 
 void tcp_splice_skb_forget_sender(struct sk_buff *skb)
 {
-	skb_unset_mac_header(skb);
+	/* As a packet of our own has it: segmentation wants one. */
+	skb_set_mac_header(skb, skb_network_offset(skb));
 }
 
 void tcp_splice_skb_forward(struct sk_buff *skb)

@@ -137,7 +137,9 @@ pub fn import(
         bytes: 0,
     };
     let arriving = KBox::new(Moving::Arriving(arriving), GFP_KERNEL).map_err(Error::from)?;
-    let gone = ns.with_flow(&key).filter(|splice| splice.has_moved());
+    let gone = ns
+        .with_flow(&key)
+        .filter(|splice| splice.has_moved() && *splice.to_server().key() == key);
     let splice = match gone {
         Some(splice) => {
             splice.hold_again()?;

@@ -495,6 +495,7 @@ impl Cluster {
                 ops,
                 leaving: HashMap::new(),
                 arriving: Arrivals::default(),
+                has_rows,
                 states,
                 short: handle.short.clone(),
                 quiet: Quiet::default(),
@@ -952,6 +953,8 @@ struct Work {
     /// Who waits for a node to take a connection, by node and ticket, and the generation of the link.
     leaving: HashMap<(NodeId, u64), (u64, oneshot::Sender<Move>)>,
     arriving: Arrivals,
+    /// It has a kernel to ask.
+    has_rows: bool,
     states: blocking::Sender<(NodeId, NodeState)>,
     short: Arc<Mutex<Option<String>>>,
     quiet: Quiet,
@@ -1069,7 +1072,7 @@ impl Work {
         };
         let refusal = if !is_proxy(peer) {
             "only proxies hand connections over".into()
-        } else if !self.inner.settings.terms().has_rows() {
+        } else if !self.has_rows {
             "this node has no servers".into()
         } else {
             match self.arriving.add(peer, ticket, part, last) {
