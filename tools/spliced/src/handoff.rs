@@ -148,6 +148,7 @@ pub(crate) async fn hand_off(
         idle: served.timeouts.idle,
         within: served.timeouts.connect,
     };
+    let bytes = read.len() as u64;
     let client = match client.into_std() {
         Ok(client) => client,
         Err(error) => {
@@ -167,11 +168,12 @@ pub(crate) async fn hand_off(
             record.route = Some(route.name.clone());
             record.backend = Some(server);
             record.mode = Carrier::HandedOff;
+            record.read_before_arming = bytes;
             record.splice_id = Some(id);
             Handed::Gone
         }
         End::Here(client, read, why) => {
-            tracing::info!(%server, why, route = route.name, "a connection cannot move; the next best method carries it");
+            tracing::debug!(%server, why, route = route.name, "a connection cannot move; the next best method carries it");
             record.stays = Some(why);
             Handed::Stays(client, read)
         }
