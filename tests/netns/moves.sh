@@ -104,10 +104,11 @@ for fam in 4 6; do
 	ask $fam http://VIP:80@a.test/small b1 handed-off
 	ask $fam http://VIP:80@a.test/large b1 handed-off
 	ask $fam https://VIP:443@a.test/large b1 handed-off
-	same "data taken out of tunnels" "$(stat_of decapsulated b1)" "$([ $fam = 4 ] && echo 0 || echo "$in_tunnels")"
-	ask $fam http://VIP:80@c.test/large b1 handed-off
 	in_tunnels=$(stat_of decapsulated b1)
-	expect "packets taken out of tunnels" "$in_tunnels" -gt 10
+	# Later, late packets of connections by tunnel come that way.
+	[ $fam = 6 ] || same "packets taken out of tunnels before there is any" "$in_tunnels" 0
+	ask $fam http://VIP:80@c.test/large b1 handed-off
+	expect "packets taken out of tunnels" "$(stat_of decapsulated b1)" -gt $((in_tunnels + 10))
 	same "connections handed off" "$(stat_of handed-off)" $((before + 4))
 	step "IPv$fam: what cannot move is carried"
 	ask $fam http://VIP:80@b.test/large b2 spliced
