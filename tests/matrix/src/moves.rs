@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use socket2::Socket;
-use tcp_splice_netlink::{Client, NodeOutput, Stats};
+use tcp_splice_netlink::{Client, NodeOutput, SpliceState, Stats};
 
 use crate::host::{Host, PIECE, is_reset};
 use crate::lane::{socket, wait};
@@ -674,7 +674,20 @@ fn forgotten(farm: &mut Farm, slow: u32) -> Result<(), String> {
             };
         }
         if Instant::now() > end {
-            return Err(format!("rows left behind: {left:?}"));
+            let mut rows = String::new();
+            for place in &mut farm.places {
+                let splices = place.kernel.splices().unwrap_or_default();
+                let live = splices
+                    .iter()
+                    .filter(|s| s.state != Some(SpliceState::Tombstone));
+                rows += &live
+                    .map(|s| format!("{}: {s:?}\n", place.space.name))
+                    .collect::<String>();
+            }
+            return Err(format!(
+                "rows left behind: {left:?}\n{rows}{}",
+                farm.state()
+            ));
         }
         wait(&mut [], 200);
     }
