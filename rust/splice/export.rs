@@ -41,8 +41,11 @@ pub(super) fn time_to_move(wanted: Option<u64>) -> usize {
 }
 
 /// How long after the client's FIN a connection that has moved is idle before its client is asked whether it is still there,
-/// milliseconds (TCP_TIMEWAIT_LEN).
-const CLOSED_MS: u64 = 60_000;
+/// milliseconds: longer than the client's TIME-WAIT (TCP_TIMEWAIT_LEN), which begins anew with each question.
+const CLOSED_MS: u64 = 65_000;
+
+/// One that answers is asked again after twice as long, so many times.
+const CLOSED_DOUBLINGS: u32 = 4;
 
 /// How long after a RST of a client, which was asked meanwhile, the connection counts as ended, milliseconds.
 const GONE_MS: u64 = 20_000;
@@ -292,14 +295,16 @@ impl Splice {
 
     /// Milliseconds without a packet after which it is asked; 0 is never.
     pub(super) fn patience(&self) -> u64 {
-        let timeout = self.idle_timeout();
         if self.has_moved() && self.to_server.has(FIN_SEEN) {
-            return if timeout == 0 {
-                CLOSED_MS
-            } else {
-                timeout.min(CLOSED_MS)
-            };
+            return CLOSED_MS << self.answered.load(Relaxed).min(CLOSED_DOUBLINGS);
         }
-        timeout
+        self.idle_timeout()
+    }
+
+    /// Its client was asked whether it is there, and is.
+    pub(super) fn note_answer(&self) {
+        if self.has_moved() && self.to_server.has(FIN_SEEN) {
+            self.answered.add(1, Relaxed);
+        }
     }
 }

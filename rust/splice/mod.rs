@@ -150,6 +150,8 @@ pub struct Splice {
     probes: Atomic<u32>,
     /// When the first of them was sent; jiffies.
     probed_at: Atomic<u32>,
+    /// Of a connection that has moved: how often its client has answered after its FIN.
+    answered: Atomic<u32>,
     /// Packets carried until then, by direction.
     probed_after: [Atomic<u64>; 2],
     /// What the sockets' sleep has changed: the client's, the server's.
@@ -219,6 +221,7 @@ impl Splice {
                 asked: Atomic::new(0),
                 probes: Atomic::new(0),
                 probed_at: Atomic::new(0),
+                answered: Atomic::new(0),
                 probed_after: [Atomic::new(0), Atomic::new(0)],
                 restore: SetOnce::new(),
                 created: time::jiffies(),

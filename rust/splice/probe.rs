@@ -68,6 +68,7 @@ impl Splice {
             if self.is_heard(Direction::ToServer) && self.is_heard(Direction::ToClient) {
                 // Both have answered, or have something to say.
                 self.probes.store(0, Relaxed);
+                self.note_answer();
                 return false;
             }
             let since = flow::now().wrapping_sub(self.probed_at.load(Relaxed));

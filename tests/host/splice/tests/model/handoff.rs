@@ -264,6 +264,37 @@ fn a_client_that_is_asked_is_there_or_gone() {
 }
 
 #[test]
+fn a_client_in_time_wait_is_not_kept_there() {
+    const TIME_WAIT: usize = 60_000;
+    let host = Host::new();
+    let socket = TcpSocket::new(host.socket.clone());
+    let wishes = Wishes {
+        idle_timeout: Some(5000),
+        ..Wishes::default()
+    };
+    let exported = export(&host.ns, socket, &wishes, None, &ThisModule);
+    let (splice, _) = exported.ok().expect("it can move");
+    assert!(splice.depart(hop()));
+    assert!(!host.comes(&from_client(CLIENT, Flags::FIN, b"")));
+    host.left();
+    // As Linux has it: whatever comes begins the minute anew, and is answered (tcp_timewait_state_process).
+    let mut until = TIME_WAIT;
+    let ended = (0..200_000usize).step_by(100).find(|now| {
+        time::set(*now);
+        workqueue::look(&*splice);
+        for _ in host.left() {
+            let there = *now < until;
+            let flags = if there { Flags::ACK } else { Flags::RST };
+            until = if there { now + TIME_WAIT } else { until };
+            assert!(!host.comes(&from_client(CLIENT.add(1), flags, b"")));
+            host.left();
+        }
+        splice.phase() == Phase::Tombstone
+    });
+    assert!(ended.is_some_and(|ended| ended > TIME_WAIT));
+}
+
+#[test]
 fn what_comes_late_does_not_shorten_the_time_for_it() {
     let host = Host::new();
     let (splice, _) = host.export();
