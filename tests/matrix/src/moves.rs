@@ -680,9 +680,9 @@ fn forgotten(farm: &mut Farm, slow: u32) -> Result<(), String> {
                 let live = splices
                     .iter()
                     .filter(|s| s.state != Some(SpliceState::Tombstone));
-                rows += &live
-                    .map(|s| format!("{}: {s:?}\n", place.space.name))
-                    .collect::<String>();
+                for splice in live {
+                    rows += &format!("{}: {splice:?}\n", place.space.name);
+                }
             }
             return Err(format!(
                 "rows left behind: {left:?}\n{rows}{}",
