@@ -358,9 +358,10 @@ capture_all() {
 	capture b2 b2 e0 "${1:-150}"
 }
 captures_end() {
-	local c size=-1
+	local c size=-1 end=$((SECONDS + 30 * SLOW))
 	# tcpdump forgets what it has not read yet when it is told to stop.
 	until [ "$size" = "$(cat "$OUT"/*.pcap | wc -c)" ]; do
+		[ "$SECONDS" -lt "$end" ] || fail "somebody goes on sending: $(ls -l "$OUT"/*.pcap)"
 		size=$(cat "$OUT"/*.pcap | wc -c)
 		sleep 0.7
 	done

@@ -59,6 +59,7 @@ daemon() {
 	start "$1.spliced" "$1" spliced --access-log "$T/access.$1" --config "$T/$1.toml"
 }
 daemon b1 2
+other_pid=$STARTED_PID
 # route HOST POOL METHOD
 route() { printf '[[listener.route]]\nhosts = ["%s"]\npool = "%s"\nmethod = "%s"\n' "$1" "$2" "$3"; }
 daemon proxy 1 '[timeouts]' "connect = \"$((5 * SLOW))s\"" \
@@ -135,6 +136,8 @@ rc=0
 wait "$slow" || rc=$?
 same "curl's verdict after the daemon was killed" "$rc" 0
 same "SHA-256 after the daemon was killed" "$(sum_of <"$T/slow")" "$(cat "$FILES/large.sha256")"
+# It asks for the one that was killed for as long as it lives.
+stop "$other_pid"
 captures_end
 
 step "the address goes"
@@ -155,5 +158,5 @@ for fam in 4 6; do
 	same "answers of b1 beside the proxy over IPv$fam" "$(packets proxy "tcp and src host $vip and ether src $(mac_of b1 e0)")" 0
 	expect "data of b1 beside the client over IPv$fam" "$(packets client "src host $vip and $(with_data $fam) and ether src $(mac_of b1 e0)")" -gt 10
 done
-wire --allow 10.0.1.100 --allow 10.0.1.2 --allow fd00:1::100 --allow fd00:1::2 --allow 10.0.1.1 --allow 10.0.1.11 --lossless "$OUT/client.pcap" \
+wire --allow 10.0.1.100 --allow 10.0.1.2 --allow fd00:1::100 --allow fd00:1::2 --allow 10.0.1.1 --allow 10.0.1.11 --lossless --late-rst "$OUT/client.pcap" \
 	>"$T/client.json" 2>"$T/client.wire.log" || fail "packets beside the client: $(head -3 "$T/client.wire.log")"
