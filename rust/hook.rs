@@ -342,6 +342,9 @@ fn carry(
         if rst == Rst::Outside || !packet.checksum_ok(ip.family, ip.header_len) {
             return drop_packet(ns, packet, Stat::DropInvalidRst);
         }
+        if rst == Rst::Near && flow.has(WAITING) && splice.waits_until(direction) == Some(seg.seq) {
+            rst = Rst::Last;
+        }
     }
     // What the proxy has read comes again if its acknowledgement was lost. The receiver has other bytes in
     // that place, from us, and until it has got them it would take these. It comes once more.
@@ -420,8 +423,9 @@ fn carry(
         .then(|| seg.timestamps(headers).map(|(tsval, _)| tsval))
         .flatten();
     let echoing = flow.has(ECHOING) || reverse.has(ECHOING);
-    // Another host may have heard of a wider window.
+    // Another host may have heard of a wider window. A RST must not be given a number that its receiver expects.
     let beyond = !flow.has(SHARED)
+        && !is_rst
         && seg.seq_len() == 0
         && seg.seq.after(flow::reach(reverse, reverse_terms));
     let waited = match origin {

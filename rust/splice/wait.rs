@@ -79,6 +79,12 @@ impl Splice {
         true
     }
 
+    /// After the highest byte or FIN that waits, as it arrived: the sender has sent no more, as far as is known here. In packet context.
+    pub fn waits_until(&self, direction: Direction) -> Option<Seq> {
+        let waits = self.waits(direction).lock();
+        waits.end.filter(|_| waits.queue.waiting() > 0)
+    }
+
     /// The next segment that waits, if `fits` says that its receiver takes it now, and since when. In packet context.
     pub fn next_waiting(
         &self,

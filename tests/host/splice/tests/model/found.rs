@@ -2,7 +2,7 @@
 
 //! What the properties have found, as short as it can be told.
 
-use splice::splice::Wishes;
+use splice::splice::{Reason, Wishes};
 
 use crate::streams::{plain, Op, Op::*, Setting, NEVER_IDLE};
 use crate::world::World;
@@ -266,4 +266,44 @@ fn what_has_waited_is_not_older_than_the_proxys_own() {
         (world.ends[0].input.len(), world.ends[1].repeats),
         (8_500, repeats)
     );
+}
+
+/// The same, all delivered, and the client has closed its window.
+fn with_a_closed_window() -> World {
+    let mut world = with_more_than_fits();
+    for op in [
+        Deliver(1, 20),
+        Deliver(2, 20),
+        Deliver(3, 20),
+        Deliver(0, 20),
+    ] {
+        world.happen(&op);
+    }
+    world
+}
+
+/// A RST from beyond what the client has room for is not given the number that it expects.
+#[test]
+fn a_rst_from_beyond_a_closed_window_ends_nothing() {
+    let mut world = with_a_closed_window();
+    let at = world.ends[1].write_seq() + 10;
+    world.ends[1].forge_rst(at);
+    for op in [Deliver(1, 1), Deliver(2, 1)] {
+        world.happen(&op);
+    }
+    assert!(!world.ends[0].reset);
+    client_reads(&mut world);
+    assert_eq!(world.ends[0].input.len(), 8_500);
+    assert_eq!(world.splice().reason(), Reason::None);
+}
+
+/// That of a server that has given up, while something of it waits, does end it.
+#[test]
+fn who_gives_up_while_something_waits_is_asked() {
+    let mut world = with_a_closed_window();
+    let now = world.now;
+    world.ends[1].abort(now);
+    world.quiesce();
+    assert_eq!(world.splice().reason(), Reason::ResetByServer);
+    assert!(world.ends[0].reset);
 }
