@@ -128,14 +128,37 @@ void tcp_splice_flush_backlog(struct sock *sk)
 	sk_flush_backlog(sk);
 }
 
+/*
+ * Whatever a socket says until tcp_splice_unbind() promises no more room than it has promised: what it has read goes to a receiver that may
+ * have none, and whose window, not the room that there is here now, its sender is to be told of. tcp_select_window() never takes
+ * back what was promised, and stays with it if there is to be no more.
+ */
+static u32 tcp_splice_bind(struct sock *sk)
+{
+	u32 was = tcp_sk(sk)->rcv_ssthresh;
+
+	tcp_sk(sk)->rcv_ssthresh = 0;
+	return was;
+}
+
+static void tcp_splice_unbind(struct sock *sk, u32 was)
+{
+	tcp_sk(sk)->rcv_ssthresh = max(was, tcp_sk(sk)->rcv_ssthresh);
+}
+
 int tcp_splice_read_sock(struct sock *sk, read_descriptor_t *desc, sk_read_actor_t actor)
 {
-	return tcp_read_sock(sk, desc, actor);
+	u32 was = tcp_splice_bind(sk);
+	int ret = tcp_read_sock(sk, desc, actor);
+
+	tcp_splice_unbind(sk, was);
+	return ret;
 }
 
 int tcp_splice_send(struct sock *sk, void *data, size_t len)
 {
 	struct msghdr msg = { .msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL };
+	u32 was = tcp_splice_bind(sk);
 	struct kvec vec = { .iov_base = data, .iov_len = len };
 	int sndbuf = sk->sk_sndbuf;
 	int ret;
@@ -148,12 +171,16 @@ int tcp_splice_send(struct sock *sk, void *data, size_t len)
 	WRITE_ONCE(sk->sk_sndbuf, INT_MAX);
 	ret = tcp_sendmsg_locked(sk, &msg, len);
 	WRITE_ONCE(sk->sk_sndbuf, sndbuf);
+	tcp_splice_unbind(sk, was);
 	return ret;
 }
 
 void tcp_splice_send_fin(struct sock *sk)
 {
+	u32 was = tcp_splice_bind(sk);
+
 	sk->sk_prot->shutdown(sk, SEND_SHUTDOWN);
+	tcp_splice_unbind(sk, was);
 }
 
 void tcp_splice_dormant(struct sock *sk, struct tcp_splice_settings *was)
@@ -161,9 +188,11 @@ void tcp_splice_dormant(struct sock *sk, struct tcp_splice_settings *was)
 	struct tcp_sock *tp = tcp_sk(sk);
 
 	was->window_clamp = tp->window_clamp;
+	was->rcv_ssthresh = tp->rcv_ssthresh;
 	was->nonagle = tp->nonagle;
 	was->keepopen = sock_flag(sk, SOCK_KEEPOPEN);
-	/* What it repeats promises no more room: that is the far end's from here on. */
+	/* What it repeats promises no more room, either, and what it may receive does not change that. */
+	tcp_splice_bind(sk);
 	WRITE_ONCE(tp->window_clamp, tcp_receive_window(tp));
 	/* What it is told of windows from here on has the number that it expects: none is newer. */
 	tcp_init_wl(tp, tp->rcv_nxt - 1);
@@ -182,6 +211,7 @@ static void tcp_splice_restore(struct sock *sk, const struct tcp_splice_settings
 
 	tp->nonagle = was->nonagle;
 	WRITE_ONCE(tp->window_clamp, max(was->window_clamp, tp->rcv_wnd));
+	tcp_splice_unbind(sk, was->rcv_ssthresh);
 	if (was->keepopen) {
 		sock_set_flag(sk, SOCK_KEEPOPEN);
 		if (sk->sk_prot->keepalive)
@@ -332,6 +362,10 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at,
 
 void tcp_splice_woken(struct sock *sk)
 {
+	/* Its peer would ask only after a while, and nobody reads from a socket that has nothing: TCP itself would not say it. */
+	if (tcp_receive_window(tcp_sk(sk)) < inet_csk(sk)->icsk_ack.rcv_mss &&
+	    tcp_space(sk) >= inet_csk(sk)->icsk_ack.rcv_mss)
+		__tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt, 0);
 	sk->sk_state_change(sk);
 	set_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	sk->sk_write_space(sk);

@@ -224,6 +224,7 @@ void tcp_splice_send_fin(struct sock *sk);
 /* What of a socket's settings its sleep changes. */
 struct tcp_splice_settings {
 	u32 window_clamp;
+	u32 rcv_ssthresh;
 	u8 nonagle;
 	bool keepopen;
 };
@@ -234,7 +235,7 @@ int tcp_splice_wake(struct sock *sk, const struct tcp_splice_stand *at,
 		    const struct tcp_splice_settings *was);
 /* The same for a socket whose numbers are what they were, and tells who waits for it. Nothing for one that was closed. */
 void tcp_splice_rouse(struct sock *sk, const struct tcp_splice_settings *was);
-/* Tells who waits for the socket that it can be used. */
+/* Tells who waits for the socket that it can be used, and its peer if that was told of no room. */
 void tcp_splice_woken(struct sock *sk);
 /* What was received out of order, in order of its numbers; NULL after the last. */
 struct sk_buff *tcp_splice_ooo_next(const struct sock *sk, struct sk_buff *skb);

@@ -142,6 +142,7 @@ impl Drop for TcpSocket {
 #[derive(Clone, Copy)]
 pub struct Restore {
     window_clamp: u32,
+    rcv_ssthresh: u32,
     nonagle: u8,
     keepopen: bool,
 }
@@ -150,6 +151,7 @@ impl Restore {
     fn raw(self) -> bindings::tcp_splice_settings {
         bindings::tcp_splice_settings {
             window_clamp: self.window_clamp,
+            rcv_ssthresh: self.rcv_ssthresh,
             nonagle: self.nonagle,
             keepopen: self.keepopen,
         }
@@ -374,6 +376,7 @@ impl Locked<'_> {
         unsafe { bindings::tcp_splice_dormant(self.0.sk(), &mut was) };
         Restore {
             window_clamp: was.window_clamp,
+            rcv_ssthresh: was.rcv_ssthresh,
             nonagle: was.nonagle,
             keepopen: was.keepopen,
         }
