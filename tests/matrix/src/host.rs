@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 use crate::random::Stream;
 
@@ -108,12 +108,18 @@ impl Host {
         Ok(progress)
     }
 
-    /// Sends one byte more than it has to, so that somebody who is gone says so.
+    /// Sends one byte more than it has to, or, if it has closed, a keep-alive probe, so that somebody who is gone says so.
     pub(crate) fn poke(&mut self) -> Result<(), String> {
         if !self.closed {
             self.total = self.sent + 1;
             self.release = u64::MAX;
             self.pump(&mut [0; PIECE])?;
+        } else if let Some(stream) = &self.stream {
+            // It has nothing to say any more.
+            let each = Duration::from_secs(1);
+            let asks = TcpKeepalive::new().with_time(each).with_interval(each);
+            let asked = SockRef::from(stream).set_tcp_keepalive(&asks);
+            asked.map_err(|e| format!("{}: keep-alive: {e}", self.name))?;
         }
         Ok(())
     }
