@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
-use spliced::cluster::handoff::Move;
+use spliced::cluster::handoff::give;
 use spliced::cluster::keys::{self, Tls};
 use spliced::cluster::row::NodeId;
 use spliced::cluster::run::{Cluster, Handle, Settings};
@@ -136,6 +136,7 @@ fn main() -> ExitCode {
 /// Starts this host's part in a cluster, and what answers `splicectl` about it.
 fn join(settings: Settings) -> Result<Cluster> {
     let path = settings.control.clone();
+    let servers = settings.servers.clone();
     let me = settings.me.0;
     let open = Arc::new(netlink::open);
     let cluster = Cluster::start(settings, open, Box::new(netlink::Nodes::default()))?;
@@ -143,7 +144,7 @@ fn join(settings: Settings) -> Result<Cluster> {
         .runtime()
         .block_on(control::bind(&path))
         .with_context(|| format!("cluster.control: {}", path.display()))?;
-    let serve = control::serve(listener, cluster.handle());
+    let serve = control::serve(listener, cluster.handle(), servers.into());
     cluster.runtime().spawn(serve);
     tracing::info!(node = me, "the cluster is started");
     Ok(cluster)
@@ -151,14 +152,10 @@ fn join(settings: Settings) -> Result<Cluster> {
 
 /// Gives connections to the nodes of servers.
 fn hand_off(cluster: Handle, servers: Servers) -> Arc<HandOff> {
+    let servers = Arc::new(servers);
     Arc::new(HandOff::new(move |server, migrant| {
-        let (cluster, node) = (cluster.clone(), servers.node(server));
-        Box::pin(async move {
-            match node {
-                Some(node) => cluster.hand_off(node, migrant).await,
-                None => Move::Refused("no node of the cluster has this server".into()),
-            }
-        })
+        let (cluster, servers) = (cluster.clone(), servers.clone());
+        Box::pin(async move { give(&cluster, &servers, server, migrant).await })
     }))
 }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Answers `splicectl` on a socket of this host: one request of a few words, one line of JSON.
+//! Answers `splicectl` and other programs on a socket of this host: one request of a few words, one line of JSON. A connection that is to
+//! move stands in a line after its words.
 //!
 //! Only root, and the user that this process runs as, are answered.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,9 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
+use super::handoff::{MAX_CONNECTION, Move, give};
 use super::kernel::NodeState;
 use super::node::{Outcome, Standings};
 use super::run::Handle;
+use super::servers::Servers;
 
 /// Where it is if the configuration does not say.
 pub const DEFAULT: &str = "/run/spliced/control";
@@ -24,8 +29,8 @@ pub const DEFAULT: &str = "/run/spliced/control";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For a splice to drain and to be installed on peers.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes of a request.
-const MAX_REQUEST: u64 = 64;
+/// Bytes of a request, but for a connection that comes with it.
+const MAX_WORDS: usize = 128;
 
 /// One node, as `splicectl cluster nodes -j` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,13 +109,13 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers until the runtime ends.
-pub async fn serve(listener: UnixListener, handle: Handle) {
+pub async fn serve(listener: UnixListener, handle: Handle, servers: Arc<Servers>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let handle = handle.clone();
+                let (handle, servers) = (handle.clone(), servers.clone());
                 tokio::spawn(async move {
-                    let _ = answer(stream, handle).await;
+                    let _ = answer(stream, &handle, &servers).await;
                 });
             }
             Err(_) => sleep(Duration::from_millis(100)).await,
@@ -138,12 +143,41 @@ pub enum Replication {
     Ended,
 }
 
+/// What `handoff` is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "moved", rename_all = "lowercase")]
+pub enum Moved {
+    /// The other node has it.
+    Taken {},
+    /// The other node has not got it, and will not.
+    Refused {
+        /// In its words.
+        why: String,
+    },
+    /// It may be there, and may not.
+    Unknown {
+        /// What went wrong.
+        why: String,
+    },
+}
+
+impl From<Move> for Moved {
+    fn from(moved: Move) -> Moved {
+        match moved {
+            Move::Taken => Moved::Taken {},
+            Move::Refused(why) => Moved::Refused { why },
+            Move::Unknown(why) => Moved::Unknown { why },
+        }
+    }
+}
+
 /// What is answered.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Answer {
     Nodes(Vec<NodeLine>),
     Replication(Replication),
+    Moved(Moved),
     Allowed {},
     Refusal { error: String },
 }
@@ -168,7 +202,9 @@ async fn request(stream: &mut UnixStream) -> io::Result<Option<String>> {
         return Ok(None);
     }
     let mut text = String::new();
-    stream.take(MAX_REQUEST).read_to_string(&mut text).await?;
+    // One more, so that what is too long is not taken for what is not.
+    let most = (MAX_WORDS + MAX_CONNECTION + 1) as u64;
+    stream.take(most).read_to_string(&mut text).await?;
     Ok(Some(text))
 }
 
@@ -177,9 +213,53 @@ async fn nodes(handle: &Handle) -> Answer {
     Answer::Nodes(all.into_iter().enumerate().map(NodeLine::from).collect())
 }
 
-async fn carry_out(text: &str, handle: &Handle) -> Answer {
-    let words: Vec<_> = text.split_ascii_whitespace().collect();
+/// Has the node of a server take the connection in this line, within so many milliseconds.
+async fn hand_off(
+    server: SocketAddr,
+    within: u64,
+    line: &str,
+    handle: &Handle,
+    servers: &Servers,
+) -> Answer {
+    let Some(connection) = line
+        .strip_suffix('\n')
+        .filter(|c| c.len() <= MAX_CONNECTION)
+    else {
+        let error = format!("the connection is not whole, or is more than {MAX_CONNECTION} bytes");
+        return Answer::Refusal { error };
+    };
+    let migrant = match serde_json::from_str(connection) {
+        Ok(migrant) => migrant,
+        Err(error) => {
+            return Answer::Refusal {
+                error: format!("that is no connection: {error}"),
+            };
+        }
+    };
+    let within = Duration::from_millis(within);
+    match timeout(within, give(handle, servers, server, migrant)).await {
+        Ok(moved) => Answer::Moved(moved.into()),
+        Err(_) => Answer::Moved(Moved::Unknown {
+            why: "the node of the server does not answer".into(),
+        }),
+    }
+}
+
+async fn carry_out(text: &str, handle: &Handle, servers: &Servers) -> Answer {
+    let (words, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if words.len() > MAX_WORDS {
+        return Answer::Refusal {
+            error: format!("a request is {MAX_WORDS} bytes at most"),
+        };
+    }
+    let words: Vec<_> = words.split_ascii_whitespace().collect();
     match words[..] {
+        ["handoff", server, within] => match (server.parse(), within.parse()) {
+            (Ok(server), Ok(within)) => hand_off(server, within, rest, handle, servers).await,
+            _ => Answer::Refusal {
+                error: "handoff takes the address and port of a server and milliseconds".into(),
+            },
+        },
         ["nodes"] => nodes(handle).await,
         ["drain"] => {
             handle.drain(true).await;
@@ -216,16 +296,18 @@ async fn carry_out(text: &str, handle: &Handle) -> Answer {
             },
         },
         _ => Answer::Refusal {
-            error: "unknown request; use nodes, drain, undrain, may-replicate or replicate".into(),
+            error:
+                "unknown request; use nodes, drain, undrain, may-replicate, replicate or handoff"
+                    .into(),
         },
     }
 }
 
-async fn answer(mut stream: UnixStream, handle: Handle) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, handle: &Handle, servers: &Servers) -> io::Result<()> {
     let Some(text) = timeout(PATIENCE, request(&mut stream)).await?? else {
         return Ok(());
     };
-    let mut line = serde_json::to_string(&carry_out(&text, &handle).await)?;
+    let mut line = serde_json::to_string(&carry_out(&text, handle, servers).await)?;
     line.push('\n');
     timeout(PATIENCE, stream.write_all(line.as_bytes())).await?
 }

@@ -4,12 +4,15 @@
 //! has of those that come to it.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use tcp_splice_netlink::Migrant;
 use thiserror::Error;
 
 use super::message::{MAX_PART, Message};
 use super::row::NodeId;
+use super::run::Handle;
+use super::servers::Servers;
 
 /// Bytes of one connection in messages.
 pub const MAX_CONNECTION: usize = 4 << 20;
@@ -25,6 +28,19 @@ pub enum Move {
     Refused(String),
     /// It was given to the other node, and nobody knows whether that has it.
     Unknown(String),
+}
+
+/// Has the node of a server take a connection. It answers, or its link ends.
+pub async fn give(
+    cluster: &Handle,
+    servers: &Servers,
+    server: SocketAddr,
+    migrant: Migrant,
+) -> Move {
+    match servers.node(server) {
+        Some(node) => cluster.hand_off(node, migrant).await,
+        None => Move::Refused("no node of the cluster has this server".into()),
+    }
 }
 
 /// A connection in messages; `None` if it comes with more than fits.

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection goes to the host of its server.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+use tcp_splice_netlink::{Error, NodeOutput};
+
+use crate::cluster::{self, Answer};
+use crate::kernel::{Kernel, ms};
+
+/// How the client's packets get from this host to the server's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// In a frame to a neighbour on the same network (TCP handoff).
+    #[default]
+    Direct,
+    /// In a packet to the server's address, which that host takes out (connection hop).
+    Tunnel,
+}
+
+/// Why a connection cannot move.
+#[derive(Debug, thiserror::Error)]
+pub enum Why {
+    /// This host's kernel does not let it go.
+    #[error(transparent)]
+    Kernel(Error),
+    /// The server's host does not take it, or cannot be reached, in its words.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// A connection that is not the server's.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMoved<C> {
+    /// It is here, as if nobody had asked.
+    #[error("{1}")]
+    Stays(C, Why),
+    /// It was given to the other host and nobody knows whether that has it. It is not used here any more: two hosts would speak to the
+    /// client with the same numbers. Its packets go there.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl Kernel {
+    /// Moves a client's connection to the host that has the server at `server`, where whoever listens on the
+    /// client's side of the connection accepts it. `read` is what was read of it last, which that reads again, first of all. Returns the
+    /// identity of the flow that the client's packets go by from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`NotMoved`] that has the socket, if it is of any use: the kernel does not let it go, no `spliced` answers on this host, no node of the
+    /// cluster has that server, or that node refuses.
+    pub fn hand_off<C: AsFd>(
+        &mut self,
+        client: C,
+        read: &[u8],
+        server: SocketAddr,
+        way: Way,
+    ) -> Result<u64, NotMoved<C>> {
+        // The kernel itself takes it back only when nobody here can.
+        let limit = self.patience.saturating_mul(2) + 2 * cluster::MARGIN;
+        let fd = client.as_fd().as_raw_fd();
+        let mut migrant = match self.client.export(fd, None, Some(ms(limit))) {
+            Ok(migrant) => migrant,
+            Err(error) => return Err(NotMoved::Stays(client, Why::Kernel(error))),
+        };
+        let id = migrant.connection.id.take().unwrap_or_default();
+        migrant.unread(read.to_vec());
+        let answer = cluster::hand_off(&self.control, server, &migrant, self.patience);
+        if let Answer::Refused { why } = answer {
+            return Err(match self.client.handoff_abort(id) {
+                Ok(()) => NotMoved::Stays(client, Why::Host(why)),
+                Err(error) => NotMoved::Unknown(format!("{why}; {error}")),
+            });
+        }
+        let output = match way {
+            Way::Direct => NodeOutput::Direct,
+            Way::Tunnel => NodeOutput::Tunnel,
+        };
+        let committed: Result<(), Error> =
+            self.client.handoff_commit(id, Some((output, server.ip())));
+        match (answer, committed) {
+            (Answer::Taken {}, Ok(())) => Ok(id),
+            (Answer::Unknown { why }, _) => Err(NotMoved::Unknown(why)),
+            (_, Err(error)) => Err(NotMoved::Unknown(error.to_string())),
+            (Answer::Refused { why }, Ok(())) => Err(NotMoved::Unknown(why)),
+        }
+    }
+}
