@@ -10,16 +10,7 @@
 # Limit: 240 s
 . "$(dirname "$0")/lib.sh"
 
-for n in client proxy lan b1 b2; do add_ns $n; done
-ip -n lan link add br0 type bridge
-ip -n lan link set br0 up
-for pair in client:c0:2 proxy:p0:1 b1:e0:11 b2:e0:12; do
-	IFS=: read -r n dev host <<<"$pair"
-	wire_up "$n" "$dev" lan "$n"
-	ip -n lan link set "$n" master br0
-	address "$n" "$dev" "10.0.1.$host/24" "fd00:1::$host/64"
-	ip netns exec "$n" sysctl -q net.ipv4.tcp_fin_timeout=5 net.ipv4.tcp_early_retrans=0
-done
+one_wire lan client:c0:2 proxy:p0:1 b1:e0:11 b2:e0:12
 address proxy p0 10.0.1.100/24 fd00:1::100/64
 for n in b1 b2; do
 	# As who runs LVS with direct routing knows it: the address is there, and nobody is told.

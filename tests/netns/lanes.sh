@@ -25,19 +25,8 @@ lane() {
 #
 #   cN c0 10.0.1.2 ──┬── pN e0 10.0.1.1, sN e0 10.0.1.11, tN e0 10.0.1.12; 10.0.1.100
 farm_lane() {
-	local s host dev vip
-	add_ns "l$1"
-	ip -n "l$1" link add br0 type bridge
-	ip -n "l$1" link set br0 up
-	for s in c:2 p:1 s:11 t:12; do
-		host=${s#*:} s=${s%:*}$1 dev=e0
-		[ "$host" != 2 ] || dev=c0
-		add_ns "$s"
-		wire_up "$s" $dev "l$1" "$s"
-		ip -n "l$1" link set "$s" master br0
-		address "$s" $dev "10.0.1.$host/24" "fd00:1::$host/64"
-		ip netns exec "$s" sysctl -q net.ipv4.tcp_fin_timeout=5 net.ipv4.tcp_early_retrans=0
-	done
+	local s host vip
+	one_wire "l$1" "c$1:c0:2" "p$1:e0:1" "s$1:e0:11" "t$1:e0:12"
 	address "p$1" e0 10.0.1.100/24 fd00:1::100/64
 	for s in s t; do
 		for vip in 10.0.1.100 fd00:1::100; do in_ns "$s$1" splicectl vip add $vip; done

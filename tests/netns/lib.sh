@@ -137,6 +137,23 @@ address() {
 	done
 }
 
+# one_wire LAN NAMESPACE:DEVICE:HOST...: hosts on one network, 10.0.1.HOST and fd00:1::HOST, whose bridge is in LAN.
+one_wire() {
+	local lan=$1 pair n dev host
+	add_ns "$lan"
+	ip -n "$lan" link add br0 type bridge
+	ip -n "$lan" link set br0 up
+	for pair in "${@:2}"; do
+		IFS=: read -r n dev host <<<"$pair"
+		add_ns "$n"
+		wire_up "$n" "$dev" "$lan" "$n"
+		ip -n "$lan" link set "$n" master br0
+		address "$n" "$dev" "10.0.1.$host/24" "fd00:1::$host/64"
+		# As below.
+		ip netns exec "$n" sysctl -q net.ipv4.tcp_fin_timeout=5 net.ipv4.tcp_early_retrans=0
+	done
+}
+
 topology() {
 	local b
 	for b in client proxy switch b1 b2; do add_ns "$b"; done

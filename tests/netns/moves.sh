@@ -10,15 +10,7 @@
 # Limit: 200 s
 . "$(dirname "$0")/lib.sh"
 
-for n in client proxy lan b1 b2; do add_ns $n; done
-ip -n lan link add br0 type bridge
-ip -n lan link set br0 up
-for pair in client:c0:2 proxy:p0:1 b1:e0:11 b2:e0:12; do
-	IFS=: read -r n dev host <<<"$pair"
-	wire_up "$n" "$dev" lan "$n"
-	ip -n lan link set "$n" master br0
-	address "$n" "$dev" "10.0.1.$host/24" "fd00:1::$host/64"
-done
+one_wire lan client:c0:2 proxy:p0:1 b1:e0:11 b2:e0:12
 # Not the source of the proxy's own connections to who has that address, too.
 address proxy p0 10.0.1.100/24
 ip -n proxy address add fd00:1::100/128 dev p0 nodad preferred_lft 0
