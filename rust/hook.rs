@@ -901,13 +901,51 @@ fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) 
             drop_packet(ns, packet, Stat::DropLocal)
         }
         Phase::Arming | Phase::Returned | Phase::Aborted => Verdict::Accept(packet),
-        Phase::Live | Phase::Settling if is_own(splice, flow, &seg) => Verdict::Accept(packet),
+        Phase::Live | Phase::Settling if is_own(splice, flow, &seg) => {
+            up_to_date(ns, splice, flow, packet, &seg)
+        }
         Phase::Live | Phase::Settling => drop_packet(ns, packet, Stat::DropLocal),
         Phase::Tombstone | Phase::Cut if seg.flags.contains(Flags::SYN) => {
             splice.replace();
             Verdict::Accept(packet)
         }
         Phase::Tombstone | Phase::Cut => drop_packet(ns, packet, Stat::DropLocal),
+    }
+}
+
+/// A segment of a dormant socket leaves with what the far end has acknowledged since that fell asleep. One that acknowledges what
+/// was sent more than the widest window ago is not looked at by the socket's peer (RFC 5961, section 5.2), whatever it brings.
+fn up_to_date(
+    ns: &Ns,
+    splice: &Splice,
+    flow: &flow::Entry,
+    mut packet: Packet,
+    seg: &Segment,
+) -> Verdict {
+    let Some((_, back)) = splice.terms(flow.direction()) else {
+        return Verdict::Accept(packet);
+    };
+    let toward_peer = splice.flow(flow.direction().reverse());
+    // Nothing that the peer has not sent, whoever said so.
+    let acked = toward_peer.ack_last().add(back.edit.ack_delta);
+    let acked = if acked.after(flow.seq_next()) {
+        flow.seq_next()
+    } else {
+        acked
+    };
+    if !seg.flags.contains(Flags::ACK) || !acked.after(seg.ack) {
+        return Verdict::Accept(packet);
+    }
+    let edge = toward_peer.edge().add(back.edit.ack_delta);
+    let room = edge.max(acked).distance(acked) >> back.edit.wscale_out.min(14);
+    let window = u16::try_from(room).unwrap_or(u16::MAX);
+    let field = checksum_field(&packet);
+    let set = packet
+        .writable(seg.headers_len())
+        .and_then(|headers| set_ack(headers, seg, field, acked, window).ok());
+    match set {
+        Some(()) => Verdict::Accept(packet),
+        None => drop_packet(ns, packet, Stat::DropNoMemory),
     }
 }
 

@@ -307,3 +307,39 @@ fn who_gives_up_while_something_waits_is_asked() {
     assert_eq!(world.splice().reason(), Reason::ResetByServer);
     assert!(world.ends[0].reset);
 }
+
+/// What the proxy had sent to the server is lost, and meanwhile the server sends more than any window is wide: what the proxy's socket
+/// repeats must not acknowledge what is too old.
+#[test]
+fn what_a_socket_repeats_is_not_too_old() {
+    let mut world = plain().world();
+    world.happen(&ProxyWrite(1, 300));
+    world.arm(NEVER_IDLE, [0, 0]);
+    assert!(!world.links[3].is_empty());
+    world.links[3].clear();
+    world.happen(&Write(1, 10_000));
+    for _ in 0..100 {
+        for op in [
+            Deliver(1, 5),
+            Deliver(2, 5),
+            Read(0, 700),
+            Deliver(0, 5),
+        ] {
+            world.happen(&op);
+        }
+        // Acknowledgements of the client arrive.
+        world.links[3].retain(|frame| frame.bytes.len() < 300);
+        world.happen(&Deliver(3, 5));
+    }
+    assert_eq!(world.ends[0].input.len(), 10_000);
+    assert_eq!(world.ends[1].input.len(), 0);
+    for op in [Tick(1000), Deliver(3, 5)] {
+        world.happen(&op);
+    }
+    assert_eq!(world.ends[1].input.len(), 300);
+    world.check_streams();
+    for side in 0..2 {
+        world.ends[side].close(world.now);
+    }
+    world.settle();
+}

@@ -61,6 +61,8 @@ pub(crate) struct Tcp {
     /// The peer's window, from `una` on, and the place in its stream at which it was told.
     window: i64,
     window_at: i64,
+    /// The widest window that the peer has opened.
+    widest: i64,
     sacked: BTreeSet<i64>,
     /// Repairing what was lost before this place.
     recover: i64,
@@ -111,6 +113,7 @@ impl Tcp {
             // Of the SYN, which is not scaled.
             window: 2000,
             window_at: 0,
+            widest: 0,
             sacked: BTreeSet::new(),
             recover: 0,
             duplicates: 0,
@@ -483,6 +486,11 @@ impl Tcp {
         if let Some((_, ecr)) = seg.stamps {
             self.tsecr = ecr;
         }
+        // RFC 5961, section 5.2.
+        let ack = place(seg.ack, self.config.first_out, self.una);
+        if ack < self.una - self.widest.min(self.una) {
+            return self.refuse(&seg, now);
+        }
         self.acknowledged(&seg, at, now);
         self.take(&seg, at, now);
         self.push(now);
@@ -523,6 +531,7 @@ impl Tcp {
         let same = ack == self.una && seg.len() == 0 && self.una < self.sent && !update;
         if update {
             (self.window, self.window_at) = (window, at);
+            self.widest = self.widest.max(window);
         }
         if ack > self.una {
             self.una = ack;
