@@ -491,10 +491,19 @@ impl Sample {
     }
 
     /// Whether a sender may have to send again what nothing on the path has lost, since a window was open that is larger
-    /// than its receiver's room: that of the far end before a return, when the proxy's counts again.
+    /// than its receiver's room: that of the far end before a return, when the proxy's counts again; or one unit of the
+    /// scale that the proxy chose, which a window of less is told as (`xlate::edit::rescale`).
     pub(crate) fn may_overrun(&self) -> bool {
         let small = |leg: &Options| matches!(leg.receive[1], Buffer::Fixed(_));
+        let coarse = |near: &Options, far: &Options| match (near.receive[1], far.receive[0]) {
+            // Half of a buffer is for what the kernel needs itself.
+            (Buffer::Grows(scale), Buffer::Fixed(bytes)) => near.scaling && 1 << scale > bytes / 2,
+            _ => false,
+        };
+        let [client, server] = &self.legs;
         self.end.returns() && self.legs.iter().any(small)
+            || coarse(client, server)
+            || coarse(server, client)
     }
 
     /// Whether a path may lose or reorder packets.
