@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo sim matrix ends failover demo-cluster farm test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo sim matrix ends failover demo-cluster demo-handoff farm test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -34,9 +34,9 @@ modules_install: ## install the module built with KDIR=... into /lib/modules
 	@tools/buildenv/check-kdir "$(KDIR)"
 	+$(KBUILD) modules_install
 
-tools: root ## build splicectl, spliced and splicesim into build/
+tools: root ## build splicectl, spliced, splicesim and the libraries for proxies into build/
 	@. tools/buildenv/env.sh && dir=$$(tools/buildenv/tools) && mkdir -p "$(BUILD)" && \
-		cp "$$dir/splicectl" "$$dir/spliced" "$$dir/splicesim" "$(BUILD)/" && \
+		cp "$$dir/splicectl" "$$dir/spliced" "$$dir/splicesim" "$$dir/libtcp_splice_c.a" "$$dir/libtcp_splice_c.so" "$(BUILD)/" && \
 		echo "$(BUILD)/splicectl $(BUILD)/spliced $(BUILD)/splicesim"
 
 install: tools ## install the tools, their man pages and completions below PREFIX (/usr/local)
@@ -92,6 +92,9 @@ failover: root ## N=200 transfers by way of three proxies, while BREAKS=10 thing
 
 demo-cluster: root ## show a farm: a balancer and three proxies that die and come back during transfers
 	@tests/qemu/demo demo_cluster
+
+demo-handoff: root ## show the mechanisms of the survey, with a kernel for each host: client, proxy, two nginx; N=4 SIZE=4M RATE=4M
+	@tests/qemu/demo-handoff
 
 farm: root ## a guest for each host of the farm: two proxies are killed in turn; N=6 DEATHS=2 RATE=100k PROXIES=2
 	@tests/qemu/farm

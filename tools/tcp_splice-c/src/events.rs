@@ -5,7 +5,7 @@
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
 
-use tcp_splice::{Event, Events, Splice};
+use tcp_splice::{EndReason, Event, Events, Splice};
 
 use crate::negative;
 
@@ -29,20 +29,15 @@ const LOST: u32 = 3;
 
 /// The event as C knows it; it does not know all.
 fn translate(event: &Event) -> Option<TcpSpliceEvent> {
-    let of = |kind, splice: &Splice| TcpSpliceEvent {
-        kind,
-        reason: splice.reason.map_or(0, |reason| reason.to_u32()),
-        id: splice.id.unwrap_or_default(),
-        bytes_to_server: splice
-            .to_server
-            .as_ref()
-            .and_then(|flow| flow.bytes)
-            .unwrap_or_default(),
-        bytes_to_client: splice
-            .to_client
-            .as_ref()
-            .and_then(|flow| flow.bytes)
-            .unwrap_or_default(),
+    let of = |kind, splice: &Splice| {
+        let [bytes_to_server, bytes_to_client] = splice.bytes();
+        TcpSpliceEvent {
+            kind,
+            reason: splice.reason.map_or(0, EndReason::to_u32),
+            id: splice.id.unwrap_or_default(),
+            bytes_to_server,
+            bytes_to_client,
+        }
     };
     match event {
         Event::New(splice) => Some(of(NEW, splice)),
@@ -127,13 +122,13 @@ pub unsafe extern "C" fn tcp_splice_events_next(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tcp_splice::EndReason;
 
     #[test]
     fn what_c_is_told() {
         let splice = Splice {
             id: Some(7),
             reason: Some(EndReason::Fin),
+            moved_to_client: Some(5),
             ..Splice::default()
         };
         let end = translate(&Event::End(splice.clone())).expect("it is known");
@@ -141,6 +136,7 @@ mod tests {
             (end.kind, end.id, end.reason),
             (END, 7, EndReason::Fin.to_u32())
         );
+        assert_eq!((end.bytes_to_server, end.bytes_to_client), (0, 5));
         assert_eq!(translate(&Event::Change(splice)), None);
         assert_eq!(translate(&Event::Lost).map(|lost| lost.kind), Some(LOST));
     }

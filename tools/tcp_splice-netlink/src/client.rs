@@ -43,6 +43,16 @@ pub struct SpliceNew {
 }
 
 impl Splice {
+    /// Bytes that the kernel has taken to the server, and to the client: what was unread in the sockets, and what was carried
+    /// from end to end.
+    pub fn bytes(&self) -> [u64; 2] {
+        let carried = |flow: &Option<Flow>| flow.as_ref().and_then(|flow| flow.bytes).unwrap_or(0);
+        [
+            carried(&self.to_server) + self.moved_to_server.unwrap_or(0),
+            carried(&self.to_client) + self.moved_to_client.unwrap_or(0),
+        ]
+    }
+
     /// Whether its sockets are to become a process's again. Made elsewhere without them it would carry
     /// what is not for that server.
     pub fn gives_back(&self) -> bool {

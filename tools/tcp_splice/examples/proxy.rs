@@ -67,8 +67,8 @@ fn copy(client: &TcpStream, server: &TcpStream) -> Result<()> {
 fn tell_ends(mut events: Events) -> Result<()> {
     loop {
         if let Event::End(splice) = events.next()? {
-            let bytes = splice.to_client.and_then(|flow| flow.bytes);
-            println!("ended: {:?}, {} bytes", splice.reason, bytes.unwrap_or(0));
+            let [_, to_client] = splice.bytes();
+            println!("ended: {:?}, {to_client} bytes", splice.reason);
         }
     }
 }

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# The hosts of tests/qemu/demo-handoff: client, proxy, b1, b2, all on one segment. Sourced by tests/farm/guest.
+# shellcheck disable=SC2154 # of who sources this
+
+SERVICE=10.0.1.100
+as_client() { plug 1 c0 10.0.1.2/24; }
+
+# daemon ID [LINE...]: spliced, a member of the cluster.
+daemon() {
+	local id=$1 n
+	shift
+	{
+		printf '%s\n' '[cluster]' "id = $id" 'keys = "/payload/keys"' '[[cluster.node]]' 'id = 1' 'addresses = ["10.0.1.1:7946"]' 'roles = ["proxy"]'
+		for n in 1 2; do
+			printf '%s\n' '[[cluster.node]]' "id = $((n + 1))" "addresses = [\"10.0.1.1$n:7946\"]" 'roles = ["backend"]' "serves = [\"10.0.1.1$n:80\"]"
+		done
+		printf '%s\n' "$@"
+	} >/results/spliced.toml
+	spliced --check --config /results/spliced.toml || return
+	start spliced spliced --access-log /results/access --config /results/spliced.toml
+	await 30 listening 7946
+}
+
+# as_backend N: an unmodified nginx, on the service's ports of the host, and the service's address.
+as_backend() {
+	plug 1 e0 "10.0.1.1$1/24"
+	splicectl vip add $SERVICE --tunnel "10.0.1.1$1" || return
+	mkdir -p /tmp/files
+	head -c "$SIZE" /dev/zero | openssl enc -aes-128-ctr -nosalt -K 5 -iv 0 >/tmp/files/large 2>/dev/null
+	cat >/run/nginx.conf <<-CONF
+		user root;
+		worker_processes 1;
+		daemon off;
+		pid /run/nginx.pid;
+		events { worker_connections 1024; }
+		http {
+			access_log off;
+			sendfile on;
+			server { listen 80; listen 81; listen 82; listen 83; root /tmp/files; }
+		}
+	CONF
+	start nginx nginx -c /run/nginx.conf -e stderr
+	await 30 listening 83 || return
+	daemon $(($1 + 1))
+}
+sum() { sha256sum /tmp/files/large | cut -c1-64; }
+
+# as_proxy: layer 7 on port 80, by name; layer 4 on 81, in frames, and on 82, in tunnels.
+as_proxy() {
+	local n routes=()
+	plug 1 p0 10.0.1.1/24
+	ip address add $SERVICE/24 dev p0
+	for n in 81 82; do splicectl service add $SERVICE:$n --scheduler hash >/dev/null || return; done
+	for n in 1 2; do
+		splicectl node set $SERVICE:81 "$n" --via "10.0.1.1$n" --output direct >/dev/null || return
+		splicectl node set $SERVICE:82 "$n" --via "10.0.1.1$n" --output tunnel >/dev/null || return
+	done
+	for n in gateway splice split-splice handoff hop; do
+		# Of a server that no node of the cluster has, nothing can be done elsewhere.
+		routes+=('[[listener.route]]' "hosts = [\"$n\"]" "pool = \"$([ "$n" = splice ] && echo plain || echo web)\"" "method = \"$n\"")
+	done
+	daemon 1 '[http]' 'keep_alive = false' '[pool.web]' 'addresses = ["10.0.1.11:80", "10.0.1.12:80"]' \
+		'[pool.plain]' 'addresses = ["10.0.1.11:83", "10.0.1.12:83"]' \
+		'[[listener]]' 'name = "web"' "addresses = [\"$SERVICE:80\"]" 'protocol = "http"' "${routes[@]}" || return
+	await 30 listening 80
+}
+# linked: the nodes of both servers are reached.
+linked() { splicectl cluster nodes -j | jq -e '[.[] | select(.state == "up")] | length == 3'; }
+# carriers N: how the last N requests were carried, by the proxy's own account.
+carriers() { tail -n "$1" /results/access | jq -r .mode | sort | uniq -c | awk '{ printf "%s%s %s", sep, $1, $2; sep = ", " }'; }
+
+# watch NAME: frames to and from this host, until unwatch.
+watch() {
+	tcpdump -p -Z root -i "$1" -s 100 -B 16384 -U -w "/results/$2.pcap" 'tcp or proto 4' </dev/null >/dev/null 2>/run/tcpdump &
+	echo $! >/run/tcpdump.pid
+	await 30 grep -q 'listening on' /run/tcpdump
+}
+unwatch() {
+	local size=-1
+	until [ "$size" = "$(stat -c %s "/results/$1.pcap")" ]; do
+		size=$(stat -c %s "/results/$1.pcap")
+		sleep 0.7
+	done
+	kill -INT "$(</run/tcpdump.pid)" && await 20 grep -q 'packets dropped by kernel' /run/tcpdump
+	grep -q '^0 packets dropped by kernel' /run/tcpdump || { tail -n 3 /run/tcpdump; return 1; }
+}
+# packets NAME FILTER
+packets() { tcpdump -r "/results/$1.pcap" "$2" 2>/dev/null | wc -l; }
+# both_ways NAME: packets that came here of the client, and that went from here to it.
+both_ways() {
+	echo "$(packets "$1" 'ether src 52:54:00:00:01:02') $(packets "$1" 'ether dst 52:54:00:00:01:02')"
+}
+# answered NAME: whose frames with data came to the client, by the last byte of their MAC addresses.
+answered() {
+	tcpdump -e -nnr "/results/$1.pcap" 'ether dst 52:54:00:00:01:02 and tcp and (ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0' \
+		2>/dev/null | awk '{ print substr($2, 16, 2) }' | sort -u | paste -sd' '
+}
+
+# download NAME PORT N: of the same body, one connection each. For each its SHA-256 and the microseconds until the first byte came.
+download() {
+	local n
+	for ((n = 0; n < $3; n++)); do
+		curl -sS --fail --max-time "$PATIENCE" --limit-rate "$RATE" -o /run/body -w '%{time_starttransfer}\n' --connect-to "::$SERVICE:$2" "http://$1/large" >/run/time || return
+		echo "$(sha256sum /run/body | cut -c1-64) $(awk '{ printf "%d", $1 * 1000000 }' /run/time)"
+	done
+}
+
+begin() { case $role in b*) as_backend "${role#b}" ;; *) "as_$role" ;; esac; }
