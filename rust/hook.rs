@@ -936,7 +936,11 @@ fn up_to_date(
     if !seg.flags.contains(Flags::ACK) || !acked.after(seg.ack) {
         return Verdict::Accept(packet);
     }
-    let edge = toward_peer.edge().add(back.edit.ack_delta);
+    let mut edge = toward_peer.edge().add(back.edit.ack_delta);
+    // As what is carried says: what lies beyond the limit is not asked for.
+    if flow.has(KEPT) && edge.after(flow.limit()) {
+        edge = flow.limit();
+    }
     let room = edge.max(acked).distance(acked) >> back.edit.wscale_out.min(14);
     let window = u16::try_from(room).unwrap_or(u16::MAX);
     let field = checksum_field(&packet);
