@@ -319,12 +319,7 @@ fn what_a_socket_repeats_is_not_too_old() {
     world.links[3].clear();
     world.happen(&Write(1, 10_000));
     for _ in 0..100 {
-        for op in [
-            Deliver(1, 5),
-            Deliver(2, 5),
-            Read(0, 700),
-            Deliver(0, 5),
-        ] {
+        for op in [Deliver(1, 5), Deliver(2, 5), Read(0, 700), Deliver(0, 5)] {
             world.happen(&op);
         }
         // Acknowledgements of the client arrive.
