@@ -25,7 +25,8 @@ done
 plug b1 x0 outer "${OUTER}21/$BITS"
 # What the client does not take yet waits on the server.
 in_ns client sysctl -q net.ipv4.tcp_rmem="4096 65536 131072"
-make_file large 6M
+# Long enough for all that is looked at meanwhile, on a slow machine too.
+make_file large 12M
 make_file medium 3M
 make_file small 300k
 serve b1 b2
