@@ -112,26 +112,6 @@ flags() {
 		END { print syn + 0, seen + 0, sent + 0, late + 0 }'
 }
 
-# web PORT: the server.
-web() {
-	mkdir -p /tmp/files
-	# The same bytes every time.
-	head -c "$SIZE" /dev/zero | openssl enc -aes-128-ctr -nosalt -K 5 -iv 0 >/tmp/files/large 2>/dev/null
-	cat >/run/nginx.conf <<-CONF
-		user root;
-		worker_processes 1;
-		daemon off;
-		pid /run/nginx.pid;
-		events { worker_connections 1024; }
-		http {
-			access_log off;
-			sendfile on;
-			server { listen $1; root /tmp/files; }
-		}
-	CONF
-	start nginx nginx -c /run/nginx.conf -e stderr
-	await 30 listening "$1"
-}
 # as_backend N
 as_backend() {
 	plug 2 e0 "10.0.2.2$1/24"
@@ -155,7 +135,6 @@ has_halves() {
 	read -r split all made <<<"$(halves)"
 	[ "$all" = "$1" ] && [ "$split" = $((all - made)) ]
 }
-sum() { sha256sum /tmp/files/large | cut -c1-64; }
 
 # as_lb: the balancer, on both sides, packets in turn, without a word about connections.
 as_lb() {

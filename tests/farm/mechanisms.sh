@@ -26,25 +26,9 @@ daemon() {
 as_backend() {
 	plug 1 e0 "10.0.1.1$1/24"
 	splicectl vip add $SERVICE --tunnel "10.0.1.1$1" || return
-	mkdir -p /tmp/files
-	head -c "$SIZE" /dev/zero | openssl enc -aes-128-ctr -nosalt -K 5 -iv 0 >/tmp/files/large 2>/dev/null
-	cat >/run/nginx.conf <<-CONF
-		user root;
-		worker_processes 1;
-		daemon off;
-		pid /run/nginx.pid;
-		events { worker_connections 1024; }
-		http {
-			access_log off;
-			sendfile on;
-			server { listen 80; listen 81; listen 82; listen 83; root /tmp/files; }
-		}
-	CONF
-	start nginx nginx -c /run/nginx.conf -e stderr
-	await 30 listening 83 || return
+	web 80 81 82 83 || return
 	daemon $(($1 + 1))
 }
-sum() { sha256sum /tmp/files/large | cut -c1-64; }
 
 # as_proxy: layer 7 on port 80, by name; layer 4 on 81, in frames, and on 82, in tunnels.
 as_proxy() {
