@@ -284,15 +284,15 @@ pub fn return_held(
     give(direction, packet, ip.header_len);
 }
 
+/// The window from `acked` to `edge`, as the field says it.
+fn window_to(edge: Seq, acked: Seq, wscale: u8) -> u16 {
+    let window = edge.max(acked).distance(acked) >> wscale.min(14);
+    u16::try_from(window).unwrap_or(u16::MAX)
+}
+
 /// The window of the sender of a flow from `acked` on, as its field says it.
 fn window_from(flow: &flow::Entry, terms: &flow::Terms, acked: Seq) -> u16 {
-    let edge = flow.edge();
-    let window = if edge.after(acked) {
-        edge.distance(acked) >> terms.edit.wscale_in.min(14)
-    } else {
-        0
-    };
-    u16::try_from(window).unwrap_or(u16::MAX)
+    window_to(flow.edge(), acked, terms.edit.wscale_in)
 }
 
 /// What the checksum field of a packet holds.
@@ -941,8 +941,7 @@ fn up_to_date(
     if flow.has(KEPT) && edge.after(flow.limit()) {
         edge = flow.limit();
     }
-    let room = edge.max(acked).distance(acked) >> back.edit.wscale_out.min(14);
-    let window = u16::try_from(room).unwrap_or(u16::MAX);
+    let window = window_to(edge, acked, back.edit.wscale_out);
     let field = checksum_field(&packet);
     let set = packet
         .writable(seg.headers_len())
