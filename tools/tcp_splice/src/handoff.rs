@@ -69,23 +69,23 @@ impl Kernel {
         let id = migrant.connection.id.take().unwrap_or_default();
         migrant.unread(read.to_vec());
         let answer = cluster::hand_off(&self.control, server, &migrant, self.patience);
-        if let Answer::Refused { why } = answer {
-            return Err(match self.client.handoff_abort(id) {
-                Ok(()) => NotMoved::Stays(client, Why::Host(why)),
-                Err(error) => NotMoved::Unknown(format!("{why}; {error}")),
-            });
-        }
+        let given = match answer {
+            Answer::Taken {} => Ok(()),
+            Answer::Unknown { why } => Err(why),
+            Answer::Refused { why } => {
+                return Err(match self.client.handoff_abort(id) {
+                    Ok(()) => NotMoved::Stays(client, Why::Host(why)),
+                    Err(error) => NotMoved::Unknown(format!("{why}; {error}")),
+                });
+            }
+        };
         let output = match way {
             Way::Direct => NodeOutput::Direct,
             Way::Tunnel => NodeOutput::Tunnel,
         };
-        let committed: Result<(), Error> =
-            self.client.handoff_commit(id, Some((output, server.ip())));
-        match (answer, committed) {
-            (Answer::Taken {}, Ok(())) => Ok(id),
-            (Answer::Unknown { why }, _) => Err(NotMoved::Unknown(why)),
-            (_, Err(error)) => Err(NotMoved::Unknown(error.to_string())),
-            (Answer::Refused { why }, Ok(())) => Err(NotMoved::Unknown(why)),
-        }
+        // Wherever the connection is, its packets go there.
+        let committed = self.client.handoff_commit(id, Some((output, server.ip())));
+        let moved = given.and(committed.map_err(|error| error.to_string()));
+        moved.map(|()| id).map_err(NotMoved::Unknown)
     }
 }

@@ -3,8 +3,7 @@
 //! For proxies: once a request is read and a server chosen, the kernel does the rest.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (client, server): (std::net::TcpStream, std::net::TcpStream) = todo!();
+//! # fn serve(client: std::net::TcpStream, server: std::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
 //! let mut kernel = tcp_splice::Kernel::open()?;
 //! kernel.splice(client, server)?;
 //! # Ok(())
