@@ -68,9 +68,7 @@ is() {
 as_client() {
 	plug 1 c0 10.0.1.2/24
 	# How connections begin and end. A capture that has no SYNs saw nothing.
-	tcpdump -p -Z root -i c0 -s 100 -U -w /results/ends.pcap 'tcp[tcpflags] & (tcp-syn | tcp-fin | tcp-rst) != 0' </dev/null >/dev/null 2>/run/tcpdump &
-	echo $! >/run/tcpdump.pid
-	await 30 grep -q 'listening on' /run/tcpdump
+	capture c0 ends 'tcp[tcpflags] & (tcp-syn | tcp-fin | tcp-rst) != 0'
 }
 # transfers: N downloads of each site begin; what becomes of them is in /run/transfers.
 transfers() { start transfers python3 /payload/tests/farm/transfers.py 10.0.1.100 80 /large "$N" "$RATE" "$PATIENCE" "${SITES[@]}"; }
@@ -92,13 +90,12 @@ senders() {
 	sleep 1
 	{
 		timeout 4 tcpdump -e -nn -p -Z root -i c0 -s 100 -l \
-			"($ports) and (ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0" </dev/null 2>/dev/null || true
+			"($ports) and $WITH_DATA" </dev/null 2>/dev/null || true
 	} | awk 'length($2) == 17 { print substr($2, 16) }' | sort | uniq -c
 }
 capture_ends() {
 	sleep 1
-	kill -INT "$(</run/tcpdump.pid)" && await 20 grep -q 'packets dropped by kernel' /run/tcpdump
-	grep -q '^0 packets dropped by kernel' /run/tcpdump || { tail -n 3 /run/tcpdump; return 1; }
+	capture_end
 }
 # flags: how many SYNs the client has sent or seen; how many RSTs it has seen; how many it has sent itself, and how many of these
 # answer a packet that came late, to a connection that it had closed: such a RST has the number after its FIN (RFC 9293, 3.10.7.1).

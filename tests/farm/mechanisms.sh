@@ -54,20 +54,15 @@ linked() { splicectl cluster nodes -j | jq -e '[.[] | select(.state == "up")] | 
 # carriers N: how the last N requests were carried, by the proxy's own account.
 carriers() { tail -n "$1" /results/access | jq -r .mode | sort | uniq -c | awk '{ printf "%s%s %s", sep, $1, $2; sep = ", " }'; }
 
-# watch NAME: frames to and from this host, until unwatch.
-watch() {
-	tcpdump -p -Z root -i "$1" -s 100 -B 16384 -U -w "/results/$2.pcap" 'tcp or proto 4' </dev/null >/dev/null 2>/run/tcpdump &
-	echo $! >/run/tcpdump.pid
-	await 30 grep -q 'listening on' /run/tcpdump
-}
+# watch DEVICE NAME: what comes and goes, until unwatch.
+watch() { capture "$1" "$2" 'tcp or proto 4'; }
 unwatch() {
 	local size=-1
 	until [ "$size" = "$(stat -c %s "/results/$1.pcap")" ]; do
 		size=$(stat -c %s "/results/$1.pcap")
 		sleep 0.7
 	done
-	kill -INT "$(</run/tcpdump.pid)" && await 20 grep -q 'packets dropped by kernel' /run/tcpdump
-	grep -q '^0 packets dropped by kernel' /run/tcpdump || { tail -n 3 /run/tcpdump; return 1; }
+	capture_end
 }
 # packets NAME FILTER
 packets() { tcpdump -r "/results/$1.pcap" "$2" 2>/dev/null | wc -l; }
@@ -77,7 +72,7 @@ both_ways() {
 }
 # answered NAME: whose frames with data came to the client, by the last byte of their MAC addresses.
 answered() {
-	tcpdump -e -nnr "/results/$1.pcap" 'ether dst 52:54:00:00:01:02 and tcp and (ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2)) != 0' \
+	tcpdump -e -nnr "/results/$1.pcap" "ether dst 52:54:00:00:01:02 and $WITH_DATA" \
 		2>/dev/null | awk '{ print substr($2, 16, 2) }' | sort -u | paste -sd' '
 }
 
