@@ -288,6 +288,15 @@ impl Splice {
         Some(time::from_ms(GONE_MS).saturating_sub(since))
     }
 
+    /// Why one ends whose client is gone: that RST is no news of a client which has closed.
+    pub(super) fn reason_gone(&self) -> Reason {
+        if self.to_server.has(FIN_SEEN) {
+            Reason::Fin
+        } else {
+            self.suspicion()
+        }
+    }
+
     /// After the first FIN of the client: it is to be asked before long. Any context.
     pub fn look_when_closed(&self) {
         self.look_in(time::from_ms(CLOSED_MS));

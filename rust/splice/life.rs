@@ -428,7 +428,7 @@ impl HasAlarm for Splice {
                 self.ask();
                 self.stop_waiting();
                 if self.gone_left() == Some(0) {
-                    self.end(self.suspicion());
+                    self.end(self.reason_gone());
                 } else if self.is_settled() {
                     self.settle();
                 } else if self.is_draining() && self.has_lost_bytes() {
