@@ -422,7 +422,8 @@ def opinions():
     mark = 1_000_000
     for _ in range(6):
         states = ["up", "down", "draining"]
-        ctl_all({ns: [f"node set {SERVICE} {NODES[name]} --state {rand.choice(states)}" for name in NODES if name != ns] for ns in NODES})
+        # Down first: each node has just seen a change, and answers nothing with a RST, however long ago the last round was.
+        ctl_all({ns: [f"node set {SERVICE} {NODES[name]} --state {state}" for name in NODES if name != ns for state in ("down", rand.choice(states))] for ns in NODES})
         for n in NODES:
             for port in (40001, 40002, 40003, 40004):
                 frame("client", n, stray(port, mark))

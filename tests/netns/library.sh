@@ -15,6 +15,7 @@ address proxy p0 10.0.1.100/24
 in_ns b1 splicectl vip add 10.0.1.100
 make_file large $((6 / SLOW + 2))M
 serve b1 b2
+monitor
 spliced --make-keys "$T/keys" --nodes 1,2,3
 # The programs know no other place for the socket of spliced; other scenarios do not see it.
 mkdir -p /run/spliced
@@ -76,7 +77,8 @@ for n in proxy proxy-c; do
 	get_from $n /one/large b1
 	same "connections that $n moved" "$(stat_of handed-off)" $((moved + 2))
 	same "splices of $n while it moves connections" "$(made)" $((spliced + 2))
-	[ ! -s "$T/$n-handoff.log" ] || fail "$n said: $(cat "$T/$n-handoff.log")"
+	# On a slow machine the first is over: its client is asked a minute after its FIN.
+	said=$(grep -vE '^ended: (1|Some\(Fin\)), 0 bytes$' "$T/$n-handoff.log") && fail "$n said: $said"
 	if [ $n = proxy ]; then
 		step "$n: a server that no node of the cluster has"
 		get_from $n /two/large b2
@@ -101,3 +103,7 @@ spliced=$(made)
 get_from copy /one/large b1
 same "splices of what cannot be" "$(made)" "$spliced"
 grep -q '^it is copied: ' "$T/copy.log" || fail "it was not copied: $(cat "$T/copy.log")"
+
+step "whoever has closed has reset nothing, when it is gone"
+wait_for 80 no_splices
+same "ends by FIN" "$(ended fin)" "$(stat_of created)"
