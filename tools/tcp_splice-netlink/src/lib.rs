@@ -13,6 +13,7 @@ mod address;
 mod attr;
 mod bytes;
 mod client;
+mod connections;
 mod error;
 mod events;
 // `gen` is a keyword.
@@ -26,6 +27,7 @@ pub use address::Addresses;
 pub use attr::Malformed;
 pub use bytes::Bytes;
 pub use client::{Client, SpliceNew};
+pub use connections::Connections;
 pub use error::Error;
 pub use events::{Event, Events};
 pub use generated::{

@@ -169,6 +169,11 @@ impl<'a> Message<'a> {
         Ok(self.bytes[NLMSG_HEADER_LEN])
     }
 
+    /// What comes after the header.
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        self.bytes.get(NLMSG_HEADER_LEN..).unwrap_or_default()
+    }
+
     /// The attributes of a generic netlink message.
     pub(crate) fn attrs(&self) -> Attrs<'a> {
         Attrs::new(self.bytes, ATTRS_OFFSET)

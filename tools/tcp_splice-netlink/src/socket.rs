@@ -80,7 +80,7 @@ pub(crate) struct Family {
 }
 
 /// What one attempt at a request brought.
-enum Outcome<T> {
+pub(crate) enum Outcome<T> {
     Done {
         replies: Vec<T>,
         warning: Option<String>,
@@ -112,7 +112,7 @@ impl<T: Transport> Exchange<T> {
     }
 
     /// Sends a request and collects what answers it, to the last message.
-    fn run<R>(
+    pub(crate) fn run<R>(
         &mut self,
         request: &[u8],
         names: &Set,
