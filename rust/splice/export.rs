@@ -281,7 +281,7 @@ impl Splice {
 
     /// Jiffies until it counts as gone that its client, which was asked, has said nothing but RSTs; `None` if it has.
     pub(super) fn gone_left(&self) -> Option<usize> {
-        if !self.has_moved() || self.suspicion() == Reason::None {
+        if !self.has_moved() || self.is_watched() || self.suspicion() == Reason::None {
             return None;
         }
         let since = flow::now().wrapping_sub(self.suspected_at.load(Relaxed)) as usize;
@@ -299,11 +299,18 @@ impl Splice {
 
     /// After the first FIN of the client: it is to be asked before long. Any context.
     pub fn look_when_closed(&self) {
+        if self.is_watched() {
+            self.tell_change();
+            return;
+        }
         self.look_in(time::from_ms(CLOSED_MS));
     }
 
     /// Milliseconds without a packet after which it is asked; 0 is never.
     pub(super) fn patience(&self) -> u64 {
+        if self.is_watched() {
+            return 0;
+        }
         if self.has_moved() && self.to_server.has(FIN_SEEN) {
             return CLOSED_MS << self.answered.load(Relaxed).min(CLOSED_DOUBLINGS);
         }

@@ -83,6 +83,9 @@ impl Reason {
 /// was sent before it has come by then, or the next RST.
 const ASK_MS: u64 = 200;
 
+/// From one RST of a client whose connection has moved, of which is told, to the next; milliseconds.
+const TELL_MS: u64 = 1000;
+
 /// How often they are asked: after 0.2, 0.8, 3.2 and 12.8 seconds.
 const ASKS: u32 = 4;
 
@@ -164,6 +167,10 @@ impl Splice {
     /// A RST went this way that ends the connection if its receiver has got all before it. The receiver says
     /// nothing if it has: it is asked. Any context.
     pub fn suspect_reset(&self, direction: Direction) {
+        if self.is_watched() {
+            self.tell_reset();
+            return;
+        }
         let by = match direction {
             Direction::ToServer => Reason::ResetByClient,
             Direction::ToClient => Reason::ResetByServer,
@@ -175,6 +182,16 @@ impl Splice {
             self.suspected.store(by as u32, Relaxed);
             self.asked.store(0, Relaxed);
             self.look_in(time::from_ms(ASK_MS));
+        }
+    }
+
+    /// Has whoever asks for it ask now; not more often than once a second, whatever comes. Any context.
+    fn tell_reset(&self) {
+        let now = flow::now();
+        let before = self.suspected_at.load(Relaxed);
+        if now.wrapping_sub(before) as usize >= time::from_ms(TELL_MS) {
+            self.suspected_at.store(now, Relaxed);
+            self.tell_change();
         }
     }
 

@@ -150,6 +150,8 @@ pub struct Splice {
     probes: Atomic<u32>,
     /// When the first of them was sent; jiffies.
     probed_at: Atomic<u32>,
+    /// A process has said that other hosts hold it.
+    replicated: AtomicFlag,
     /// Of a connection that has moved: how often its client has answered after its FIN.
     answered: Atomic<u32>,
     /// Packets carried until then, by direction.
@@ -213,6 +215,7 @@ impl Splice {
                 buried: AtomicFlag::new(false),
                 buried_at: Atomic::new(0),
                 replaced: AtomicFlag::new(false),
+                replicated: AtomicFlag::new(false),
                 wishes: *wishes,
                 returning: AtomicFlag::new(false),
                 changed: AtomicFlag::new(false),

@@ -23,9 +23,16 @@ impl Splice {
 
     /// From now on they do. Any context.
     pub fn share(&self) {
+        self.replicated.store(true, Relaxed);
         for flow in [&self.to_server, &self.to_client] {
             flow.mark(SHARED, 0);
         }
+    }
+
+    /// Whether its connection has moved, and whoever said that other hosts hold it, too, will say when it has ended: that is asked
+    /// of the host which has it. What its client answers to this host may come to another.
+    pub(super) fn is_watched(&self) -> bool {
+        self.replicated.load(Relaxed) && self.has_moved()
     }
 
     /// Merges what another host has seen, of either flow or both. May sleep.
@@ -51,7 +58,13 @@ impl Splice {
     }
 
     /// It has ended on another host, for this reason. `false` if it has here, or is not live yet. Process context.
+    ///
+    /// A connection that had moved may be on this host next, or nowhere: what still comes is not sent on.
     pub fn forget(&self, reason: Reason) -> bool {
-        self.phase() == Phase::Live && self.leave(Phase::Tombstone, reason)
+        let left = self.phase() == Phase::Live && self.leave(Phase::Tombstone, reason);
+        if left && self.has_moved() {
+            self.replace();
+        }
+        left
     }
 }
