@@ -94,6 +94,13 @@ pub trait Kernel: Send {
     /// The kernel's words; nothing is left of it then.
     fn take_over(&mut self, migrant: &Migrant) -> Result<(), KernelError>;
 
+    /// Whether this host has a socket of the connection of this key.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be known.
+    fn has(&mut self, key: &Key) -> Result<bool, KernelError>;
+
     /// Hears of splices from now on.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::row::{Both, Key, NodeId, Reason, Row};
 use super::table::BUCKETS;
 
 /// The only version that this program speaks.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Bytes of a frame after its length.
 pub const MAX_FRAME: usize = 128 << 10;
 /// Rows, or news of rows, in one message.
@@ -85,6 +85,10 @@ pub enum Message {
         /// Why it is not here after all.
         refusal: Option<String>,
     },
+    /// Have you these connections, which have moved to you?
+    Has(Vec<Key>),
+    /// I have not.
+    HasNot(Vec<Key>),
 }
 
 /// Why a frame is not read any further; the connection ends.
@@ -161,6 +165,7 @@ impl Message {
             }
             Message::Progress(news) => news.len(),
             Message::Ended(news) => news.len(),
+            Message::Has(keys) | Message::HasNot(keys) => keys.len(),
             Message::Handoff { part, .. } if part.len() > MAX_PART => {
                 return Err(FrameError::Part(part.len()));
             }
@@ -182,6 +187,7 @@ impl Message {
             Message::Rows { rows, .. } => rows.len(),
             Message::Progress(news) => news.len(),
             Message::Ended(news) => news.len(),
+            Message::Has(keys) | Message::HasNot(keys) => keys.len(),
             // It is compared, and may be answered with the whole table.
             Message::Digest(_) => 16 * MAX_LIST,
             // The kernel makes a socket.
@@ -222,12 +228,16 @@ pub fn length(head: [u8; 4]) -> Result<usize, FrameError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::tests::row;
+    use super::super::row::{Away, tests::row};
     use super::*;
     use proptest::prelude::*;
 
     fn messages() -> Vec<Message> {
         let mut six = row(7);
+        six.away = Some(Away {
+            via: [0x20; 16].into(),
+            tunnel: true,
+        });
         six.ends = six.ends.map(|end| {
             let mapped = match end.ip() {
                 std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -263,6 +273,8 @@ mod tests {
                 ticket: 3,
                 refusal: Some("nobody listens".into()),
             },
+            Message::Has(vec![row(1).key(); MAX_LIST]),
+            Message::HasNot(vec![row(2).key()]),
         ]
     }
 
@@ -365,7 +377,7 @@ mod tests {
 
         #[test]
         fn any_mutation(
-            which in 0usize..9,
+            which in 0usize..11,
             at in any::<prop::sample::Index>(),
             byte: u8,
             cut in prop::option::of(any::<prop::sample::Index>()),

@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tcp_splice_netlink::{
-    Client, EndReason, Error, Event, Events, Flow, FlowFlags, Migrant, Node, Splice, SpliceFlags,
-    SpliceNew, SpliceState,
+    Client, Connections, EndReason, Error, Event, Events, Flow, FlowFlags, Migrant, Node,
+    NodeOutput, Splice, SpliceFlags, SpliceNew, SpliceState,
 };
 
 use super::kernel::{Dispatch, Heard, Kernel, KernelError, NodeState, Seen, Standing, Watch};
-use super::row::{Both, Edit, Key, NodeId, Progress, Reason, Row};
+use super::row::{Away, Both, Edit, Key, NodeId, Progress, Reason, Row};
 
 impl From<Error> for KernelError {
     fn from(error: Error) -> Self {
@@ -112,12 +112,21 @@ fn flow(ends: [SocketAddr; 4], edit: &Edit, progress: &Progress) -> Flow {
 /// Both flows of a row.
 fn flows(row: &Row) -> [Flow; 2] {
     let [client, service, proxy, server] = row.ends;
+    let output = |away: Away| match away.tunnel {
+        true => NodeOutput::Tunnel,
+        false => NodeOutput::Direct,
+    };
+    let to_server = flow(
+        [client, service, proxy, server],
+        &row.edits[0],
+        &row.progress[0],
+    );
     [
-        flow(
-            [client, service, proxy, server],
-            &row.edits[0],
-            &row.progress[0],
-        ),
+        Flow {
+            output: row.away.map(output),
+            via: row.away.map(|away| away.via),
+            ..to_server
+        },
         flow(
             [server, proxy, service, client],
             &row.edits[1],
@@ -147,6 +156,10 @@ fn row(splice: &Splice) -> Option<Row> {
         // The node itself knows better.
         owner: NodeId(0),
         born: u64::try_from(born.as_millis()).unwrap_or(u64::MAX),
+        away: to_server.via.map(|via| Away {
+            via,
+            tunnel: to_server.output == Some(NodeOutput::Tunnel),
+        }),
     })
 }
 
@@ -154,11 +167,10 @@ fn row(splice: &Splice) -> Option<Row> {
 fn seen(splice: &Splice) -> Option<Seen> {
     let id = splice.id?;
     let flows = [splice.to_server.as_ref()?, splice.to_client.as_ref()?];
-    // The host that forwards a connection which has moved is the only one that knows where to.
-    let bound = splice.gives_back()
-        || splice.reason == Some(EndReason::Returned)
-        || flows.iter().any(|flow| flow.via.is_some());
-    let state = if bound {
+    let has_moved = flows.iter().any(|flow| flow.via.is_some());
+    // That a connection has come back here is news for all that send its packets elsewhere.
+    let came_back = splice.reason == Some(EndReason::Returned) && !has_moved;
+    let state = if splice.gives_back() || came_back {
         Standing::Bound
     } else if splice.state == Some(SpliceState::Tombstone) {
         let reason = splice.reason.unwrap_or(EndReason::None);
@@ -211,7 +223,11 @@ fn merged(progress: &Progress) -> Flow {
     }
 }
 
-struct Module(Client);
+struct Module {
+    client: Client,
+    /// Opened when it is needed.
+    connections: Option<Connections>,
+}
 
 /// Opens a netlink socket to the module.
 ///
@@ -219,13 +235,16 @@ struct Module(Client);
 ///
 /// When the module is not loaded, or netlink does not work.
 pub fn open() -> Result<Box<dyn Kernel>, KernelError> {
-    Ok(Box::new(Module(Client::open()?)))
+    Ok(Box::new(Module {
+        client: Client::open()?,
+        connections: None,
+    }))
 }
 
 impl Module {
     /// The splice of this key, if there is a live one.
     fn find(&mut self, key: &Key) -> Result<Option<u64>, KernelError> {
-        let all = self.0.splices()?;
+        let all = self.client.splices()?;
         Ok(all.iter().find_map(|splice| {
             let live = splice.state != Some(SpliceState::Tombstone);
             (live && row(splice)?.key() == *key).then_some(splice.id)?
@@ -235,11 +254,15 @@ impl Module {
 
 impl Kernel for Module {
     fn list(&mut self) -> Result<Vec<Seen>, KernelError> {
-        Ok(self.0.splices()?.iter().filter_map(seen).collect())
+        Ok(self.client.splices()?.iter().filter_map(seen).collect())
     }
 
     fn install(&mut self, row: &Row, split: bool) -> Result<u64, KernelError> {
-        match self.0.splice_new(&request(row, split)) {
+        // It has come here since, and its packets are for its socket.
+        if row.away.is_some() && self.has(&row.key())? {
+            return Err(KernelError("this host has the connection".into()));
+        }
+        match self.client.splice_new(&request(row, split)) {
             Ok(splice) => splice
                 .id
                 .ok_or_else(|| KernelError("the kernel did not tell which splice it made".into())),
@@ -253,23 +276,34 @@ impl Kernel for Module {
     fn advance(&mut self, id: u64, progress: &Both, replicated: bool) -> Result<(), KernelError> {
         let [to_server, to_client] = [merged(&progress[0]), merged(&progress[1])];
         let flags = replicated.then_some(SpliceFlags::REPLICATED);
-        self.0
+        self.client
             .splice_set(id, Some(&to_server), Some(&to_client), flags)?;
         Ok(())
     }
 
     fn forget(&mut self, id: u64, reason: Reason) -> Result<(), KernelError> {
-        // Of one that went without a word the reason is not known.
+        // Of one that went without a word the reason is not known; what came back did not come back here.
         let reason = match EndReason::from_u32(reason.0) {
-            EndReason::None => EndReason::Deleted,
+            EndReason::None | EndReason::Returned => EndReason::Deleted,
             known => known,
         };
-        self.0.splice_forget(id, reason)?;
+        self.client.splice_forget(id, reason)?;
         Ok(())
     }
 
     fn take_over(&mut self, migrant: &Migrant) -> Result<(), KernelError> {
-        Ok(self.0.import(migrant, None)?)
+        Ok(self.client.import(migrant, None)?)
+    }
+
+    fn has(&mut self, key: &Key) -> Result<bool, KernelError> {
+        let mut connections = match self.connections.take() {
+            Some(connections) => connections,
+            None => Connections::open()?,
+        };
+        let has = connections.has(key.service, key.client)?;
+        // After a failure a new one is opened.
+        self.connections = Some(connections);
+        Ok(has)
     }
 
     fn subscribe(&mut self) -> Result<Box<dyn Watch>, KernelError> {
@@ -421,6 +455,23 @@ mod tests {
     }
 
     #[test]
+    fn where_a_connection_moved_goes_along() {
+        let mut row = sample(2);
+        row.ends = [row.ends[0], row.ends[1], row.ends[0], row.ends[1]];
+        for tunnel in [false, true] {
+            let via = [10, 0, 0, 2].into();
+            row.away = Some(Away { via, tunnel });
+            let state = seen(&told(&row)).map(|seen| seen.state);
+            let Some(Standing::Whole(back)) = state else {
+                panic!("{state:?}");
+            };
+            assert_eq!(back.away, row.away);
+            let [to_server, to_client] = flows(&row);
+            assert_eq!((to_server.via, to_client.via), (Some(via), None));
+        }
+    }
+
+    #[test]
     fn how_splices_stand() {
         let row = sample(1);
         let standing = |change: &dyn Fn(&mut Splice)| {
@@ -441,10 +492,20 @@ mod tests {
             standing(&|s| s.flags = Some(SpliceFlags::RETURN_ON_FIN)),
             Some(Standing::Bound)
         );
-        let forwards = |s: &mut Splice| {
-            s.to_server.as_mut().unwrap().via = Some([10, 0, 0, 2].into());
+        let returned = |s: &mut Splice| {
+            s.state = Some(SpliceState::Tombstone);
+            s.reason = Some(EndReason::Returned);
         };
-        assert_eq!(standing(&forwards), Some(Standing::Bound));
+        assert_eq!(standing(&returned), Some(Standing::Bound));
+        // Of a connection that had moved, others know.
+        let came_back = |s: &mut Splice| {
+            s.to_server.as_mut().unwrap().via = Some([10, 0, 0, 2].into());
+            returned(s);
+        };
+        let over = Standing::Over(row.key(), Reason::RETURNED);
+        assert_eq!(standing(&came_back), Some(over));
+        assert_eq!(Reason::RETURNED, Reason(EndReason::Returned.to_u32()));
+        assert_eq!(Reason::FIN, Reason(EndReason::Fin.to_u32()));
         let over = |s: &mut Splice| {
             s.state = Some(SpliceState::Tombstone);
             s.reason = Some(EndReason::Idle);

@@ -12,7 +12,7 @@ use super::liveness::Liveness;
 use super::message::{MAX_LIST, Message, text};
 use super::row::{Both, Key, NodeId, Reason, Row, fins, join};
 use super::servers::Servers;
-use super::table::{BUCKETS, Entry, Merged, Table};
+use super::table::{BUCKETS, Entry, Merged, Table, node_of};
 
 /// Batches of a table on their way to one peer at a time; so much memory it may take there.
 const BULK_BATCHES: usize = 8;
@@ -32,6 +32,12 @@ const SYNC_PATIENCE: Duration = Duration::from_secs(60);
 const LATE: Duration = Duration::from_secs(60);
 /// Parts of the table that are looked through at a time for splices that lack copies.
 const SCAN_STEP: usize = 64;
+/// The host that has a connection which has moved is asked for it after so long, and then after twice that, and so on, until `at most`.
+/// What happens to the connection is a reason to begin anew.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+const ASK_AT_MOST: Duration = Duration::from_secs(32);
+/// So many of them are looked at in one turn.
+const ASK_STEP: usize = 8 * MAX_LIST;
 /// Callers that wait for splices which are not whole yet.
 const MAX_TICKETS: usize = 1 << 16;
 
@@ -324,6 +330,10 @@ struct Held {
     demand: usize,
     /// Which list of the kernel's was asked for last when it became known.
     epoch: u64,
+    /// Of a connection that has moved: when its host is asked for it, and how long after that again.
+    asking: Option<(Duration, Duration)>,
+    /// Something was heard of it here, so that it is asked from here.
+    heard: bool,
 }
 
 /// Who asked for a splice to be replicated that is not known yet.
@@ -436,6 +446,8 @@ pub struct Node {
     tell_at: Duration,
     /// When acknowledgements are overdue, oldest first.
     overdue: VecDeque<(Duration, Key)>,
+    /// Connections that have moved, by when their hosts are asked for them; as in [`Held::asking`].
+    away: BTreeSet<(Duration, Key)>,
     /// Where looking for rows that lack copies stands.
     scan: Option<usize>,
     ops: usize,
@@ -500,6 +512,7 @@ impl Node {
             telling: BTreeSet::new(),
             tell_at: now,
             overdue: VecDeque::new(),
+            away: BTreeSet::new(),
             scan: None,
             ops: 0,
             epoch: 0,
@@ -560,13 +573,17 @@ impl Node {
 
     /// The peer that has the server of a row.
     fn server_on(&self, row: &Row) -> Option<NodeId> {
-        let node = self.terms.servers.node(row.ends[3]);
-        node.filter(|id| *id != self.terms.me)
+        node_of(&self.terms.servers, row).filter(|id| *id != self.terms.me)
+    }
+
+    /// The node that has a connection which has moved.
+    fn moved_to(&self, row: &Row) -> Option<NodeId> {
+        self.terms.servers.node(row.moved_to()?)
     }
 
     /// Whether the server of a row is on this host.
     fn is_served_here(&self, row: &Row) -> bool {
-        self.terms.servers.node(row.ends[3]) == Some(self.terms.me)
+        node_of(&self.terms.servers, row) == Some(self.terms.me)
     }
 
     /// What is to be done, in order.
@@ -675,6 +692,9 @@ impl Node {
         if !self.telling.is_empty() {
             due = due.min(self.tell_at);
         }
+        if let Some((at, _)) = self.away.first() {
+            due = due.min(*at);
+        }
         // Moments at which something may change, and that pass whether it does or not.
         let mut moments = vec![self.started + self.terms.grace];
         for peer in self.peers.values() {
@@ -723,6 +743,7 @@ impl Node {
         self.rescan(now);
         self.retry_short(now);
         self.tell_some(now);
+        self.ask_hosts(now);
         if self.has_rows && !self.listing && now >= self.list_at {
             self.list(now);
         }
@@ -1055,8 +1076,13 @@ impl Node {
                 link.synced = true;
                 self.check_synced(from, now);
             }
+            Message::HasNot(keys) => {
+                for key in keys {
+                    self.gone(from, &key, now);
+                }
+            }
             // Not of the table: nobody gives it to this.
-            Message::Handoff { .. } | Message::HandedOff { .. } => {}
+            Message::Handoff { .. } | Message::HandedOff { .. } | Message::Has(_) => {}
         }
     }
 
@@ -1081,6 +1107,9 @@ impl Node {
                 (!news.iter().all(|(key, _)| is_its(key))).then_some(OTHERS_SERVERS)
             }
             (Shares::ItsServers, _) => None,
+            (Shares::OwnServers, Message::HasNot(_)) => {
+                Some("it answers a backend, which asks nothing")
+            }
             (Shares::OwnServers, Message::Acked { .. }) => {
                 Some("it acknowledges rows of a backend, which sends none")
             }
@@ -1148,7 +1177,7 @@ impl Node {
                 }
                 Merged::New(superseded) => {
                     if let Some((old, held)) = superseded {
-                        self.superseded(&old, held, now);
+                        self.over(&old, Reason::SUPERSEDED, held, now);
                     }
                     let epoch = self.epoch;
                     if let Some(held) = self.table.held(&key) {
@@ -1158,7 +1187,8 @@ impl Node {
                         held.holders.insert(from);
                         held.waiters.push(waiter);
                     }
-                    self.install(&key);
+                    self.ask_soon(&key, false, now);
+                    self.install(&key, now);
                 }
                 Merged::Known { advanced, .. } => {
                     let known = self.table.get(&key).map(|entry| entry.row.progress);
@@ -1179,7 +1209,7 @@ impl Node {
                                 held.waiters.push(waiter);
                             }
                             if local == Local::Absent {
-                                self.install(&key);
+                                self.install(&key, now);
                             }
                         }
                         None => self.answer(waiter, None, now),
@@ -1389,6 +1419,18 @@ impl Node {
 
     /// The kernel told of a splice, or listed it.
     pub fn seen(&mut self, seen: Seen, now: Duration) {
+        let key = match &seen.state {
+            Standing::Whole(row) => Some(row.key()).filter(|_| row.away.is_some()),
+            _ => None,
+        };
+        self.learn(seen, now);
+        if let Some(key) = key {
+            self.ask_soon(&key, true, now);
+        }
+    }
+
+    /// How a splice stands; maybe as before.
+    fn learn(&mut self, seen: Seen, now: Duration) {
         let id = seen.id;
         match seen.state {
             Standing::Draining => {}
@@ -1412,6 +1454,15 @@ impl Node {
             return;
         }
         let key = row.key();
+        // Its host has to say when it ends. And the same connection may have moved twice without a byte in between.
+        let host = self.moved_to(&row).and_then(|host| self.peers.get(&host));
+        let has_host = host.is_some_and(|peer| peer.link.is_some());
+        let again = self.table.ended(&key) == Some(Reason::RETURNED);
+        if row.away.is_some() && self.table.get(&key).is_none() && (!has_host || again) {
+            let why = "only this host knows where its connection has moved";
+            self.answer_tickets(id, &Outcome::Refused(why.into()));
+            return;
+        }
         let server_on = self.server_on(&row);
         // The kernel does not know; what is known already stays.
         row.owner = match self.table.get(&key) {
@@ -1437,7 +1488,7 @@ impl Node {
             Merged::New(superseded) => {
                 is_new = true;
                 if let Some((old, held)) = superseded {
-                    self.superseded(&old, held, now);
+                    self.over(&old, Reason::SUPERSEDED, held, now);
                 }
             }
             Merged::Known { .. } => {}
@@ -1474,6 +1525,9 @@ impl Node {
         if is_first && here {
             // Peers are not even known yet.
             self.short.insert(key);
+        }
+        if is_new {
+            self.ask_soon(&key, false, now);
         }
         for waiter in waiters {
             self.answer(waiter, None, now);
@@ -1526,7 +1580,7 @@ impl Node {
             Done::Listing(seen) => {
                 for seen in seen {
                     self.there.insert(seen.id);
-                    self.seen(seen, now);
+                    self.learn(seen, now);
                 }
             }
             Done::Listed { epoch, whole } => {
@@ -1602,10 +1656,18 @@ impl Node {
         }
     }
 
-    fn install(&mut self, key: &Key) {
+    fn install(&mut self, key: &Key, now: Duration) {
         let Some(row) = self.table.get(key).map(|entry| entry.row.clone()) else {
             return;
         };
+        if self.moved_to(&row) == Some(self.terms.me) {
+            // It is a connection of this host.
+            let waiters = self.table.held(key).map(|h| std::mem::take(&mut h.waiters));
+            for waiter in waiters.unwrap_or_default() {
+                self.answer(waiter, None, now);
+            }
+            return;
+        }
         if let Some(held) = self.table.held(key) {
             held.local = Local::Installing;
         }
@@ -1645,9 +1707,9 @@ impl Node {
         }
     }
 
-    /// A younger splice has the same four numbers.
-    fn superseded(&mut self, key: &Key, held: Held, now: Duration) {
-        let reason = Reason::SUPERSEDED;
+    /// It is known here that a splice is over, and not from the kernel: a younger one has the same four numbers, or its connection,
+    /// which had moved, is nowhere any more.
+    fn over(&mut self, key: &Key, reason: Reason, held: Held, now: Duration) {
         self.tell_end(key, reason, held.server_on);
         if let Local::Installed(id) = held.local {
             self.ask(Op::Forget { id, reason });
@@ -1662,12 +1724,102 @@ impl Node {
         }
     }
 
+    // Connections that have moved.
+
+    /// The host of a connection that has moved is asked for it before long; from here, if something was `heard` of it here.
+    fn ask_soon(&mut self, key: &Key, heard: bool, now: Duration) {
+        let Some(entry) = self.table.get(key) else {
+            return;
+        };
+        if entry.row.away.is_none() {
+            return;
+        }
+        let Some(held) = self.table.held(key) else {
+            return;
+        };
+        held.heard |= heard;
+        let at = now + ASK_AFTER;
+        let before = held.asking.replace((at, ASK_AFTER));
+        if let Some((before, _)) = before {
+            // More of the same does not put it off.
+            let at = at.min(before);
+            held.asking = Some((at, ASK_AFTER));
+            self.away.remove(&(before, *key));
+            self.away.insert((at, *key));
+        } else {
+            self.away.insert((at, *key));
+        }
+    }
+
+    /// Asks hosts for connections that have moved to them: for those that moved from here, those that something was heard of here,
+    /// and, of nodes that are lost, all, if this is the first of those that are left.
+    fn ask_hosts(&mut self, now: Duration) {
+        let mut asked: BTreeMap<NodeId, Vec<Key>> = BTreeMap::new();
+        for _ in 0..ASK_STEP {
+            let Some((_, key)) = self.away.first().copied().filter(|(at, _)| *at <= now) else {
+                break;
+            };
+            self.away.pop_first();
+            let Some(entry) = self.table.get(&key) else {
+                continue;
+            };
+            let (owner, host) = (entry.row.owner, self.moved_to(&entry.row));
+            let first = self
+                .holders()
+                .map(|(id, _)| *id)
+                .filter(|id| self.alive(id));
+            let first = first
+                .chain([self.terms.me])
+                .filter(|id| Some(*id) != host)
+                .min();
+            let left = !self.alive(&owner) && first == Some(self.terms.me);
+            let mine = owner == self.terms.me || left;
+            let Some(held) = self.table.held(&key) else {
+                continue;
+            };
+            let wait = held.asking.map_or(ASK_AFTER, |(_, wait)| wait);
+            let next = (now + wait, (wait * 2).min(ASK_AT_MOST));
+            held.asking = Some(next);
+            if let Some(host) = host.filter(|_| mine || std::mem::take(&mut held.heard)) {
+                asked.entry(host).or_default().push(key);
+            }
+            self.away.insert((next.0, key));
+        }
+        for (host, keys) in asked {
+            let link = self.peers.get(&host).and_then(|peer| peer.link.as_ref());
+            let Some(generation) = link.map(|link| link.generation) else {
+                continue;
+            };
+            for keys in keys.chunks(MAX_LIST) {
+                let has = Message::Has(keys.to_vec());
+                self.out.push(Output::Send(host, generation, has));
+            }
+        }
+    }
+
+    /// The host of a connection that has moved says that it has it no more.
+    fn gone(&mut self, from: NodeId, key: &Key, now: Duration) {
+        let host = self
+            .table
+            .get(key)
+            .and_then(|entry| self.moved_to(&entry.row));
+        if host != Some(from) {
+            return;
+        }
+        if let (_, Some(held)) = self.table.end(key, Reason::FIN, now) {
+            self.over(key, Reason::FIN, held, now);
+        }
+    }
+
     /// Clears up after a row that was live.
     fn bury(&mut self, key: &Key, held: Held, now: Duration) {
         self.dirty.remove(key);
         self.telling.remove(key);
         self.short.remove(key);
         self.retry.remove(key);
+        if let Some((at, _)) = held.asking {
+            self.away.remove(&(at, *key));
+        }
         if let Local::Installed(id) = held.local {
             self.by_id.remove(&id);
         }

@@ -7,7 +7,7 @@
 //! arrives.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -170,7 +170,17 @@ pub struct Edit {
     pub mss: Option<u32>,
 }
 
-/// A splice that another host can carry, whole.
+/// Where a connection is that has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Away {
+    /// The address that reaches the host which has it.
+    pub via: IpAddr,
+    /// Packets go there in a tunnel.
+    pub tunnel: bool,
+}
+
+/// A splice that another host can carry, whole; or a connection that has moved, of which each proxy sends the client's packets
+/// on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Row {
     /// The client, the address it connected to, the proxy's address toward the server, the server.
@@ -188,6 +198,8 @@ pub struct Row {
     /// Milliseconds since 1970 by the clock of that node when it was made. Decides between two
     /// splices of the same four numbers only.
     pub born: u64,
+    /// Where the connection is, if it has moved.
+    pub away: Option<Away>,
 }
 
 impl Row {
@@ -200,12 +212,18 @@ impl Row {
         }
     }
 
+    /// The server that has the connection, if it has moved, as proxies would connect to it.
+    pub fn moved_to(&self) -> Option<SocketAddr> {
+        let away = self.away?;
+        Some(SocketAddr::new(away.via, self.ends[1].port()))
+    }
+
     /// Whether a kernel could possibly take it; the kernel itself looks closer.
     pub fn is_plausible(&self) -> bool {
         let family = self.ends[0].is_ipv4();
-        self.ends
-            .iter()
-            .all(|end| end.is_ipv4() == family && end.port() != 0)
+        let is_near = |end: &SocketAddr| end.is_ipv4() == family && end.port() != 0;
+        self.ends.iter().all(is_near)
+            && self.moved_to().as_ref().is_none_or(is_near)
             && self.edits.iter().all(|edit| {
                 [edit.wscale_in, edit.wscale_out]
                     .iter()
@@ -221,6 +239,10 @@ pub struct Reason(pub u32);
 impl Reason {
     /// Another connection has the same four numbers now, so that this one is long over.
     pub const SUPERSEDED: Reason = Reason(4);
+    /// Both ends have closed; of a connection that had moved, the host that had it has it no more.
+    pub const FIN: Reason = Reason(1);
+    /// A process of the host where it ended has the sockets.
+    pub const RETURNED: Reason = Reason(7);
 }
 
 #[cfg(test)]
@@ -254,6 +276,7 @@ pub(crate) mod tests {
             cut_when_idle: false,
             owner: NodeId(1),
             born: 1_000_000 + u64::from(n),
+            away: None,
         }
     }
 

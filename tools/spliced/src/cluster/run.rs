@@ -34,7 +34,7 @@ use super::message::{Hello, Message, text};
 use super::node::{
     Beat, Done, Event, Node, Op, Outcome, Output, Replicas, Roles, Standings, Terms, WhenShort,
 };
-use super::row::NodeId;
+use super::row::{Key, NodeId};
 use super::servers::Servers;
 
 /// Connections whose other side has not proved yet who it is. One more ends the oldest.
@@ -166,12 +166,16 @@ enum Job {
     Op(Op),
     /// To take a connection of a peer, which came by the link of this generation with this ticket.
     TakeOver(NodeId, u64, u64, Box<Migrant>),
+    /// To look for connections, for a peer that asked by the link of this generation.
+    Look(NodeId, u64, Vec<Key>),
 }
 
 enum FromKernel {
     Done(Done),
     Heard(Heard),
     TakenOver(NodeId, u64, u64, Result<(), KernelError>),
+    /// Those that are not here.
+    Looked(NodeId, u64, Vec<Key>),
 }
 
 /// Asks a node that runs; clones ask the same one.
@@ -608,6 +612,22 @@ fn ask_kernel(
                 }
                 continue;
             }
+            Job::Look(peer, generation, mut keys) => {
+                // What is not known to be gone is there.
+                keys.retain(|key| match kernel.as_mut().map(|kernel| kernel.has(key)) {
+                    Some(Ok(has)) => !has,
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "connections were not looked for");
+                        false
+                    }
+                    None => false,
+                });
+                let answer = FromKernel::Looked(peer, generation, keys);
+                if answers.blocking_send(answer).is_err() {
+                    return;
+                }
+                continue;
+            }
         };
         let going = match op {
             Op::Install { row, split } => {
@@ -1023,6 +1043,11 @@ impl Work {
                 let refusal = result.err().map(|error| text(error.0));
                 self.say(peer, generation, &Message::HandedOff { ticket, refusal });
             }
+            FromKernel::Looked(peer, generation, gone) => {
+                if !gone.is_empty() {
+                    self.say(peer, generation, &Message::HasNot(gone));
+                }
+            }
         }
     }
 
@@ -1064,13 +1089,22 @@ impl Work {
         self.say(to, generation, &last);
     }
 
+    fn is_proxy(&self, node: NodeId) -> bool {
+        let member = self.inner.settings.members.get(&node);
+        member.is_some_and(|member| member.roles.proxy)
+    }
+
+    /// A peer asks for connections that it gave to this node.
+    fn look(&mut self, peer: NodeId, generation: u64, keys: Vec<Key>) {
+        if self.has_rows && self.is_proxy(peer) {
+            self.inner.ops.fetch_add(1, Ordering::Relaxed);
+            let _ = self.ops.send(Job::Look(peer, generation, keys));
+        }
+    }
+
     /// A part of a connection of a peer.
     fn arrive(&mut self, peer: NodeId, generation: u64, ticket: u64, part: &[u8], last: bool) {
-        let is_proxy = |node: NodeId| {
-            let member = self.inner.settings.members.get(&node);
-            member.is_some_and(|member| member.roles.proxy)
-        };
-        let refusal = if !is_proxy(peer) {
+        let refusal = if !self.is_proxy(peer) {
             "only proxies hand connections over".into()
         } else if !self.has_rows {
             "this node has no servers".into()
@@ -1140,6 +1174,9 @@ impl Work {
             }
             FromLink::Message(peer, _, Message::HandedOff { ticket, refusal }) => {
                 self.handed_off(peer, ticket, refusal);
+            }
+            FromLink::Message(peer, generation, Message::Has(keys)) => {
+                self.look(peer, generation, keys);
             }
             FromLink::Message(peer, generation, message) => {
                 self.node.message(peer, generation, message, now);

@@ -84,6 +84,15 @@ fn hash_of(row: &Row) -> u64 {
     row.key().hash(&[fins(&row.progress)])
 }
 
+/// The node whose part of the table a row belongs to: the one that has its server, and could carry what that sends. A connection that
+/// has moved is that host's own, and no splice there.
+pub fn node_of(servers: &Servers, row: &Row) -> Option<NodeId> {
+    match row.away {
+        Some(_) => None,
+        None => servers.node(row.ends[3]),
+    }
+}
+
 impl<T: Default> Table<T> {
     /// An empty table of at most `limit` live rows and as many tombstones. Each node of `servers` has
     /// a digest of its own.
@@ -171,7 +180,7 @@ impl<T: Default> Table<T> {
         if self.live >= self.limit {
             return Merged::Full;
         }
-        self.mix(&key, row.ends[3], hash_of(&row));
+        self.mix(&key, node_of(&self.servers, &row), hash_of(&row));
         let held = T::default();
         let bucket = &mut self.buckets[bucket_of(&key)];
         bucket.rows.insert(key, Entry { row, held });
@@ -190,8 +199,9 @@ impl<T: Default> Table<T> {
         if fin {
             let before = hash_of(&entry.row);
             entry.row.progress = joined;
-            let (server, changed) = (entry.row.ends[3], before ^ hash_of(&entry.row));
-            self.mix(key, server, changed);
+            let changed = before ^ hash_of(&entry.row);
+            let node = node_of(&self.servers, &entry.row);
+            self.mix(key, node, changed);
         } else {
             entry.row.progress = joined;
         }
@@ -199,12 +209,11 @@ impl<T: Default> Table<T> {
     }
 
     /// Puts the hash of a row into the digests that it belongs to, or takes it out of them.
-    fn mix(&mut self, key: &Key, server: SocketAddr, hash: u64) {
+    fn mix(&mut self, key: &Key, node: Option<NodeId>, hash: u64) {
         let part = bucket_of(key);
         if let Some(bucket) = self.buckets.get_mut(part) {
             bucket.hash ^= hash;
         }
-        let node = self.servers.node(server);
         let hashes = node.and_then(|node| self.served.get_mut(&node));
         if let Some(served) = hashes.and_then(|hashes| hashes.get_mut(part)) {
             *served ^= hash;
@@ -256,7 +265,7 @@ impl<T: Default> Table<T> {
     fn take(&mut self, key: &Key) -> Option<Entry<T>> {
         let bucket = self.buckets.get_mut(bucket_of(key))?;
         let entry = bucket.rows.remove(key)?;
-        self.mix(key, entry.row.ends[3], hash_of(&entry.row));
+        self.mix(key, node_of(&self.servers, &entry.row), hash_of(&entry.row));
         self.live -= 1;
         self.tuples.remove(&(key.client, key.service));
         Some(entry)
@@ -298,7 +307,7 @@ impl<T: Default> Table<T> {
             return Vec::new();
         };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let is_of = |row: &Row| of.is_none() || self.servers.node(row.ends[3]) == of;
+        let is_of = |row: &Row| of.is_none() || node_of(&self.servers, row) == of;
         bucket
             .rows
             .range((from, Bound::Unbounded))

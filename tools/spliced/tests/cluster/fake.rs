@@ -42,6 +42,7 @@ pub(crate) fn row(n: u16) -> Row {
         cut_when_idle: false,
         owner: NodeId(0),
         born: 1_000_000 + u64::from(n),
+        away: None,
     }
 }
 
@@ -69,6 +70,8 @@ pub(crate) struct State {
     pub(crate) advances: usize,
     /// Connections of other hosts that it took.
     pub(crate) taken: Vec<Migrant>,
+    /// Its own.
+    pub(crate) connections: Vec<Key>,
 }
 
 impl State {
@@ -261,6 +264,10 @@ impl Kernel for Shared {
                 Ok(())
             }
         })
+    }
+
+    fn has(&mut self, key: &Key) -> Result<bool, KernelError> {
+        Ok(self.with(|state| state.connections.contains(key)))
     }
 
     fn subscribe(&mut self) -> Result<Box<dyn Watch>, KernelError> {

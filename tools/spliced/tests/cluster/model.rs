@@ -12,7 +12,7 @@ use spliced::cluster::message::Message;
 use spliced::cluster::node::{
     Done, Event, Node, Op, Outcome, Output, Replicas, Roles, Terms, WhenShort,
 };
-use spliced::cluster::row::{Both, Key, NodeId, Row};
+use spliced::cluster::row::{Away, Both, Key, NodeId, Reason, Row};
 use spliced::cluster::servers::Servers;
 
 use crate::fake::{FIN, RESET, State, row};
@@ -32,6 +32,8 @@ struct Host {
     dispatch: BTreeMap<NodeId, NodeState>,
     answers: BTreeMap<u64, Outcome>,
     events: Vec<(Duration, Event)>,
+    /// Connections that it was asked for.
+    asked: usize,
 }
 
 /// One direction of a connection.
@@ -146,6 +148,7 @@ impl World {
                 dispatch: BTreeMap::new(),
                 answers: BTreeMap::new(),
                 events: Vec::new(),
+                asked: 0,
             };
             world.hosts.insert(id, host);
             world.start(id);
@@ -271,6 +274,18 @@ impl World {
         }
     }
 
+    /// Answers for a node that is asked for connections.
+    fn look(&mut self, from: NodeId, to: NodeId, mut keys: Vec<Key>) {
+        let at = self.now + self.delay;
+        let host = self.host(to);
+        host.asked += keys.len();
+        keys.retain(|key| !host.kernel.connections.contains(key));
+        if !keys.is_empty() {
+            let pipe = self.pipes.entry((to, from)).or_default();
+            pipe.queue.push_back((at, Message::HasNot(keys)));
+        }
+    }
+
     fn step(&mut self) {
         self.now += self.step;
         let now = self.now;
@@ -307,8 +322,13 @@ impl World {
                         break;
                     }
                     let (_, message) = pipe.queue.pop_front().unwrap();
-                    if let Some(node) = &mut self.host(to).node {
-                        node.message(from, generation, message, now);
+                    match message {
+                        Message::Has(keys) => self.look(from, to, keys),
+                        message => {
+                            if let Some(node) = &mut self.host(to).node {
+                                node.message(from, generation, message, now);
+                            }
+                        }
                     }
                     self.act(to);
                 }
@@ -1425,6 +1445,177 @@ enum Action {
     Start(u32),
     Reboot(u32),
     Run(u64),
+}
+
+const NOBODY: [u32; 0] = [];
+
+/// A connection that has moved to the node of this number.
+fn moved_to(server: u32, which: u16) -> Row {
+    let mut row = row(which);
+    row.ends = [row.ends[0], row.ends[1], row.ends[0], row.ends[1]];
+    let via = row_to(server, which).ends[3].ip();
+    row.away = Some(Away { via, tunnel: false });
+    row
+}
+
+impl World {
+    /// A connection moves from a proxy to a backend.
+    fn move_to(&mut self, server: u32, proxy: u32, which: u16) -> Key {
+        let key = self.make_row(proxy, moved_to(server, which));
+        self.kernel(server).connections.push(key);
+        key
+    }
+
+    fn who_has(&self, key: &Key) -> Vec<u32> {
+        let ids = self.hosts.keys().map(|id| id.0);
+        ids.filter(|id| self.has(*id, key)).collect()
+    }
+}
+
+#[test]
+fn a_connection_that_moved_outlives_the_proxy() {
+    let mut world = World::farm();
+    let keys: Vec<_> = (0..300).map(|which| world.move_to(4, 1, which)).collect();
+    world.run(ms(500));
+    for key in &keys {
+        assert_eq!(world.who_has(key), [1, 2, 3]);
+    }
+    for proxy in 1..=3 {
+        // Which is how a kernel knows that its end is told.
+        assert!(
+            world
+                .kernel(proxy)
+                .live
+                .values()
+                .all(|live| live.replicated)
+        );
+    }
+    world.kill(n(1));
+    world.kernel(1).reboot();
+    world.run(Duration::from_secs(100));
+    for key in &keys {
+        assert_eq!(world.who_has(key), [2, 3], "while it lives, they are there");
+    }
+    world.kernel(4).connections.retain(|key| *key != keys[7]);
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.who_has(&keys[7]), NOBODY);
+    assert_eq!(world.table(2).len(), 299);
+    assert_eq!(world.table(3), world.table(2));
+    // The one that returns takes part again.
+    world.start(n(1));
+    world.run(ms(4000));
+    assert_eq!(world.kernel(1).live.len(), 299);
+    world.kernel(4).connections.clear();
+    world.run(Duration::from_secs(40));
+    for proxy in 1..=3 {
+        assert_eq!(
+            (world.table(proxy).len(), world.kernel(proxy).live.len()),
+            (0, 0)
+        );
+    }
+}
+
+#[test]
+fn a_connection_that_moved_is_asked_for_when_something_is_heard_of_it() {
+    let mut world = World::farm();
+    let key = world.move_to(5, 2, 1);
+    world.run(Duration::from_secs(120));
+    // By one proxy alone, and less and less often.
+    let asked = world.host(n(5)).asked;
+    assert!((5..12).contains(&asked), "{asked}");
+    assert_eq!(world.who_has(&key), [1, 2, 3]);
+    world.kernel(5).connections.clear();
+    let id = world.id_on(3, &key);
+    world.kernel(3).fin(id, 0, false);
+    world.run(ms(1200));
+    assert_eq!(world.who_has(&key), NOBODY);
+    for proxy in 1..=3 {
+        let node = world.hosts[&n(proxy)].node.as_ref().unwrap();
+        assert_eq!(node.ended(&key), Some(FIN));
+    }
+}
+
+#[test]
+fn a_connection_that_comes_back_is_sent_nowhere() {
+    for proxy in [1, 3] {
+        let mut world = World::farm();
+        let key = world.move_to(4, 1, 1);
+        world.run(ms(500));
+        let id = world.id_on(proxy, &key);
+        world.kernel(4).connections.clear();
+        world.kernel(proxy).end(id, Reason::RETURNED);
+        world.run(ms(50));
+        assert_eq!(world.who_has(&key), NOBODY);
+        // It moves again, to another host.
+        let mut again = moved_to(5, 1);
+        again.edits[0].seq_origin += 100;
+        again.born += 5;
+        let key = world.make_row(proxy, again);
+        world.kernel(5).connections.push(key);
+        world.run(Duration::from_secs(40));
+        assert_eq!(world.who_has(&key), [1, 2, 3]);
+        // And back, and away, without a byte in between: it is forwarded, by that proxy alone.
+        let id = world.id_on(proxy, &key);
+        let row = world.kernel(proxy).live[&id].row.clone();
+        world.kernel(proxy).end(id, Reason::RETURNED);
+        world.run(ms(50));
+        assert_eq!(world.who_has(&key), NOBODY);
+        world.make_row(proxy, row);
+        world.run(Duration::from_secs(40));
+        assert_eq!(world.who_has(&key), [proxy]);
+    }
+}
+
+#[test]
+fn a_host_is_believed_of_its_own_connections_alone() {
+    let mut world = World::farm();
+    let key = world.move_to(4, 1, 1);
+    world.run(ms(500));
+    for proxy in 1..=3 {
+        assert!(!world.says(5, proxy, Message::HasNot(vec![key])));
+    }
+    world.run(ms(500));
+    assert_eq!(world.who_has(&key), [1, 2, 3]);
+    // Nor is it told what is not its own affair.
+    assert!(world.says(1, 4, Message::HasNot(vec![key])));
+}
+
+#[test]
+fn where_nobody_can_be_asked_a_connection_is_the_proxys_own() {
+    let mut world = World::farm();
+    // No node's server; and one whose daemon is not there.
+    let nobodys = world.make_row(1, moved_to(9, 1));
+    world.kill(n(5));
+    world.run(ms(500));
+    let silent = world.move_to(5, 1, 2);
+    world.run(Duration::from_secs(5));
+    for key in [&nobodys, &silent] {
+        assert_eq!(world.who_has(key), [1]);
+    }
+    assert!(world.kernel(1).live.values().all(|live| !live.replicated));
+    // When that comes, it can be.
+    world.start(n(5));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.who_has(&silent), [1, 2, 3]);
+    assert_eq!(world.who_has(&nobodys), [1]);
+}
+
+#[test]
+fn a_proxy_never_forwards_what_moved_to_itself() {
+    let mut world = World::new(&[PROXY, BOTH, PROXY], Replicas::All, WhenShort::Warn);
+    world.run(ms(2000));
+    let key = world.move_to(2, 1, 1);
+    world.run(Duration::from_secs(70));
+    assert_eq!(world.who_has(&key), [1, 3]);
+    assert_eq!(world.table(2).len(), 1);
+    // The first that is left and not the host itself asks.
+    world.kill(n(1));
+    world.kernel(1).reboot();
+    world.run(Duration::from_secs(3));
+    world.kernel(2).connections.clear();
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.who_has(&key), NOBODY);
+    assert_eq!(world.table(2).len(), 0);
 }
 
 fn crash() -> impl Strategy<Value = Action> {
