@@ -7,7 +7,7 @@
 #   client 10.0.1.2 ──┬── proxy 10.0.1.1, the service's address 10.0.1.100
 #                     ├── b1    10.0.1.11, and the service's address; node 2
 #                     └── b2    10.0.1.12, which has no daemon
-# Limit: 120 s
+# Limit: 240 s
 . "$(dirname "$0")/lib.sh"
 
 one_wire lan client:c0:2 proxy:p0:1 b1:e0:11 b2:e0:12
