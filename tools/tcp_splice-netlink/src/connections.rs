@@ -55,6 +55,21 @@ fn state(message: &Message<'_>) -> Result<u8, Malformed> {
     state.ok_or(Malformed("truncated description of a socket"))
 }
 
+/// What the kernel says without a word.
+fn explain(error: Error) -> Error {
+    match error {
+        Error::Kernel { errno, .. } if errno == Errno::NOENT.raw_os_error() => Error::Kernel {
+            errno,
+            message: Some(
+                "the kernel has no tcp_diag, by which connections are looked for: run modprobe tcp_diag"
+                    .into(),
+            ),
+            attribute: None,
+        },
+        other => other,
+    }
+}
+
 impl Connections {
     /// Connects to the kernel, and sees that it knows what it is asked.
     ///
@@ -68,7 +83,7 @@ impl Connections {
             let nowhere = nowhere.map_err(|_| Malformed("no address"))?;
             let seq = connections.0.next_seq();
             let list = request(message::NLM_F_DUMP, seq, nowhere, nowhere);
-            connections.0.run(&list, &NAMES, state)?;
+            connections.0.run(&list, &NAMES, state).map_err(explain)?;
         }
         Ok(connections)
     }
@@ -111,6 +126,17 @@ mod tests {
             0, 0, 0, 0,
             255, 255, 255, 255,  255, 255, 255, 255,
         ]);
+    }
+
+    #[test]
+    fn a_kernel_without_tcp_diag_is_named() {
+        let silent = |errno| Error::Kernel {
+            errno,
+            message: None,
+            attribute: None,
+        };
+        assert!(explain(silent(2)).to_string().contains("modprobe tcp_diag"));
+        assert_eq!(explain(silent(1)).to_string(), silent(1).to_string());
     }
 
     /// Of one address each, whether a connection is told from none, and from one that is over.
