@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Needs: module
-# Run: by name only: one in four runs sees a RST of a host, on a path with losses, of which the cause is not known yet
 # Twenty-four random connections that move between hosts, the same each time: see handoffs.sh.
 # Limit: 240 s
 SEED=20 HANDOFFS=24 LANES=4 HANDOFF=

@@ -93,6 +93,16 @@ impl fmt::Display for Sample {
 }
 
 impl Sample {
+    /// Whether a RST of this side is right: it was asked for; or it closed last, and the path made another copy of what its last
+    /// bytes were acknowledged with, or brought something older after it, which finds no socket (RFC 9293, section 3.10.7.1).
+    fn may_reset(&self, side: Side) -> bool {
+        match self.end {
+            End::Reset(_) => true,
+            End::Both(_) => !self.link.is_clean(),
+            End::Fin(first) => side != first && !self.link.is_clean(),
+        }
+    }
+
     fn choose(seed: u64, number: u64) -> Sample {
         let mut random = Random::new(seed, 11, number / GROUP);
         let impaired = random.chance(60);
@@ -614,7 +624,11 @@ fn settle(farm: &Farm, sample: &Sample, before: &[Counters], slow: u32) -> Resul
         if now.since(before, "InCsumErrors") != 0 {
             return Err(format!("a checksum was wrong beside {}", space.name));
         }
-        if now.since(before, "OutRsts") != 0 && !matches!(sample.end, End::Reset(_)) {
+        let side = match std::ptr::eq(space, &farm.client) {
+            true => Side::Client,
+            false => Side::Server,
+        };
+        if now.since(before, "OutRsts") != 0 && !sample.may_reset(side) {
             return Err(format!("{} sent a RST", space.name));
         }
         timeouts += now.since(before, "TCPTimeouts");
