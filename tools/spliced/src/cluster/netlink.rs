@@ -2,6 +2,7 @@
 
 //! The kernel's splices as rows, by way of the `tcp_splice` module's netlink family.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -223,8 +224,14 @@ fn merged(progress: &Progress) -> Flow {
     }
 }
 
+/// So many times as long as it took to list all splices, they are not listed again to find one.
+const LIST_SHARE: u32 = 10;
+
 struct Module {
     client: Client,
+    /// Which splice has which key, as it was when they were listed last; and when that was, and how long it took.
+    index: HashMap<Key, u64>,
+    listed: Option<(Instant, Duration)>,
     /// Opened when it is needed.
     connections: Option<Connections>,
 }
@@ -237,18 +244,36 @@ struct Module {
 pub fn open() -> Result<Box<dyn Kernel>, KernelError> {
     Ok(Box::new(Module {
         client: Client::open()?,
+        index: HashMap::new(),
+        listed: None,
         connections: None,
     }))
 }
 
 impl Module {
-    /// The splice of this key, if there is a live one.
+    /// The splice of this key, if there is a live one. Many may be asked for in a row: the list, which may be long, is not made for each.
     fn find(&mut self, key: &Key) -> Result<Option<u64>, KernelError> {
+        if let Some(id) = self.index.get(key).copied() {
+            if self
+                .client
+                .splice_get(id)
+                .is_ok_and(|splice| live(&splice) == Some(*key))
+            {
+                return Ok(Some(id));
+            }
+        }
+        let is_fresh = |(at, took): (Instant, Duration)| at.elapsed() < took * LIST_SHARE;
+        if self.listed.is_some_and(is_fresh) {
+            return Ok(None);
+        }
+        let began = Instant::now();
         let all = self.client.splices()?;
-        Ok(all.iter().find_map(|splice| {
-            let live = splice.state != Some(SpliceState::Tombstone);
-            (live && row(splice)?.key() == *key).then_some(splice.id)?
-        }))
+        let found = all
+            .iter()
+            .filter_map(|splice| Some((live(splice)?, splice.id?)));
+        self.index = found.collect();
+        self.listed = Some((Instant::now(), began.elapsed()));
+        Ok(self.index.get(key).copied())
     }
 }
 
@@ -309,6 +334,12 @@ impl Kernel for Module {
     fn subscribe(&mut self) -> Result<Box<dyn Watch>, KernelError> {
         Ok(Box::new(Subscription(Events::open()?)))
     }
+}
+
+/// The key of a splice that has not ended.
+fn live(splice: &Splice) -> Option<Key> {
+    let is_live = splice.state != Some(SpliceState::Tombstone);
+    Some(row(splice).filter(|_| is_live)?.key())
 }
 
 struct Subscription(Events);

@@ -768,6 +768,9 @@ impl Node {
 
     /// Asks peers now and then for what they have and this node has not.
     fn compare(&mut self, now: Duration) {
+        if !self.listed {
+            return;
+        }
         let due: Vec<_> = self
             .peers
             .iter_mut()
@@ -858,8 +861,13 @@ impl Node {
         if shares != Shares::Nothing {
             let unlinked = peer.unlinked.unwrap_or_default();
             let lost_since = unlinked.saturating_sub(LOST_BEFORE);
-            let digest = Message::Digest(self.digest_for(peer_id));
-            self.out.push(Output::Send(peer_id, generation, digest));
+            if self.listed {
+                let digest = Message::Digest(self.digest_for(peer_id));
+                self.out.push(Output::Send(peer_id, generation, digest));
+            } else if let Some(link) = self.peers.get_mut(&peer_id).and_then(|p| p.link.as_mut()) {
+                // It would be given all that its kernel has already.
+                link.compare_at = now;
+            }
             // Digests tell of rows and FINs. Other progress may have been lost with the old link.
             let told = |entry: &&Entry<Held>| entry.held.told_at >= Some(lost_since);
             let again = self.table.rows().filter(told);
@@ -1594,6 +1602,7 @@ impl Node {
                 if whole {
                     self.listed = true;
                     self.all_seen(epoch, &there);
+                    self.compare(now);
                 }
             }
         }

@@ -968,6 +968,28 @@ fn a_killed_daemon_reads_its_kernel_back() {
 }
 
 #[test]
+fn a_node_asks_for_nothing_before_it_knows_its_own() {
+    let mut terms = World::three().terms;
+    terms.me = n(1);
+    let mut node = Node::new(terms, 7, ms(10));
+    let lists = |output: &Output| match output {
+        Output::Op(Op::List { epoch }) => Some(*epoch),
+        _ => None,
+    };
+    let epoch = node.take(ms(10)).iter().find_map(lists).unwrap();
+    let digests = |outputs: Vec<Output>| {
+        let is_one = |o: &&Output| matches!(o, Output::Send(_, _, Message::Digest(_)));
+        outputs.iter().filter(is_one).count()
+    };
+    // A long list takes its time. Peers would send all of it, too.
+    node.linked(n(2), 1, 9, ms(20));
+    node.tick(ms(1500));
+    assert_eq!(digests(node.take(ms(1500))), 0);
+    node.done(Done::Listed { epoch, whole: true }, ms(1600));
+    assert_eq!(digests(node.take(ms(1600))), 1);
+}
+
+#[test]
 fn a_module_loaded_anew_ends_nothing() {
     let mut world = World::three();
     let keys: Vec<_> = (0..10).map(|which| world.make(1, which)).collect();
