@@ -8,7 +8,7 @@
 #                     ├── p2    10.0.1.3, which takes that address; node 2
 #                     ├── b1    10.0.1.11, and the service's address; node 3
 #                     └── b2    10.0.1.12, and the service's address; node 4
-# Limit: 300 s
+# Limit: 600 s
 . "$(dirname "$0")/lib.sh"
 
 one_wire lan client:c0:2 proxy:p0:1 p2:p0:3 b1:e0:11 b2:e0:12
@@ -52,12 +52,12 @@ N=24
 step "connections move; the other proxy can send their packets on"
 capture client client c0
 declare -A pids
-takes=$((12 * SLOW))
+takes=$((20 * SLOW))
 start four client python3 /payload/tests/netns/transfers.py 10.0.1.100 80 "$FILES/large" "$T/b1/put:$T/b2/put" $N 4 $takes 400000 "$OUT/four.json"
 pids[four]=$STARTED_PID
 start six client python3 /payload/tests/netns/transfers.py fd00:1::100 80 "$FILES/large" "$T/b1/put:$T/b2/put" $N 6 $takes 400000 "$OUT/six.json"
 pids[six]=$STARTED_PID
-for t in four six; do wait_for 30 grep -q '^running' "$T/$t.log"; done
+for t in four six; do wait_for 240 grep -q '^running' "$T/$t.log"; done
 holds_all() { [ "$(splices "$1")" = $((2 * N)) ]; }
 wait_for 20 holds_all p2
 same "connections that moved" "$(stat_of handed-off)" $((2 * N))
