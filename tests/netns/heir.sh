@@ -34,6 +34,8 @@ daemon() {
 	start "$1.spliced" "$1" spliced --config "$T/$1.toml"
 }
 routes() {
+	# Forty-eight at a time take their time.
+	printf '[timeouts]\nconnect = "%ss"\n' $((5 * SLOW))
 	printf '[pool.four]\naddresses = ["10.0.1.11:80", "10.0.1.12:80"]\n[pool.six]\naddresses = ["[fd00:1::11]:80", "[fd00:1::12]:80"]\n'
 	printf '[[listener]]\nname = "web4"\naddresses = ["0.0.0.0:80"]\nprotocol = "http"\n[[listener.route]]\npool = "four"\nmethod = "handoff"\n'
 	printf '[[listener]]\nname = "web6"\naddresses = ["[::]:80"]\nprotocol = "http"\n[[listener.route]]\npool = "six"\nmethod = "hop"\n'

@@ -23,12 +23,14 @@ use crate::splice::{Armer, Exported, Hop};
 /// What will become of a connection.
 pub type Answer = Pin<Box<dyn Future<Output = Move> + Send>>;
 
-/// Gives a connection to the host that has a server.
-pub struct HandOff(Box<dyn Fn(SocketAddr, Migrant) -> Answer + Send + Sync>);
+/// Gives a connection to the host that has a server, which answers within this time if it can.
+pub struct HandOff(Box<dyn Fn(SocketAddr, Migrant, Duration) -> Answer + Send + Sync>);
 
 impl HandOff {
     /// One that does this.
-    pub fn new(give: impl Fn(SocketAddr, Migrant) -> Answer + Send + Sync + 'static) -> HandOff {
+    pub fn new(
+        give: impl Fn(SocketAddr, Migrant, Duration) -> Answer + Send + Sync + 'static,
+    ) -> HandOff {
         HandOff(Box::new(give))
     }
 }
@@ -87,7 +89,11 @@ impl Journey {
             Exported::Unknown(refusal) => return End::Lost(refusal.reason),
         };
         migrant.unread(read.clone());
-        let moved = timeout(self.within, (self.hand_off.0)(self.server, migrant)).await;
+        let moved = timeout(
+            self.within,
+            (self.hand_off.0)(self.server, migrant, self.within),
+        )
+        .await;
         let late = || Move::Unknown("the node of the server does not answer".into());
         let (hop, why) = match moved.unwrap_or_else(|_| late()) {
             Move::Taken => (true, None),

@@ -153,9 +153,9 @@ fn join(settings: Settings) -> Result<Cluster> {
 /// Gives connections to the nodes of servers.
 fn hand_off(cluster: Handle, servers: Servers) -> Arc<HandOff> {
     let servers = Arc::new(servers);
-    Arc::new(HandOff::new(move |server, migrant| {
+    Arc::new(HandOff::new(move |server, migrant, within| {
         let (cluster, servers) = (cluster.clone(), servers.clone());
-        Box::pin(async move { give(&cluster, &servers, server, migrant).await })
+        Box::pin(async move { give(&cluster, &servers, server, migrant, within).await })
     }))
 }
 

@@ -1140,7 +1140,7 @@ fn hands_over(
         Arc::new(move || Ok(Box::new(Moves(asked.lock().unwrap().clone(), moves))));
     let (given, gifts) = channel();
     let given = Mutex::new(given);
-    let hand_off = HandOff::new(move |to, migrant| {
+    let hand_off = HandOff::new(move |to, migrant, _| {
         assert_eq!(to, server);
         let start = migrant.connection.rcv_start.unwrap();
         let read = migrant.received[0].bytes.0.clone();

@@ -237,7 +237,7 @@ async fn hand_off(
         }
     };
     let within = Duration::from_millis(within);
-    match timeout(within, give(handle, servers, server, migrant)).await {
+    match timeout(within, give(handle, servers, server, migrant, within)).await {
         Ok(moved) => Answer::Moved(moved.into()),
         Err(_) => Answer::Moved(Moved::Unknown {
             why: "the node of the server does not answer".into(),

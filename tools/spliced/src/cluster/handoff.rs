@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tcp_splice_netlink::Migrant;
 use thiserror::Error;
@@ -19,6 +20,12 @@ pub const MAX_CONNECTION: usize = 4 << 20;
 /// Bytes of all connections that have not come whole yet.
 const MAX_ARRIVING: usize = 64 << 20;
 
+/// How much of the time within which an answer is waited for a connection may wait for the kernel of the node that it comes to. One
+/// that has waited for longer is refused: were it taken too late, whoever gave it would not know.
+pub fn patience(within: u32) -> Duration {
+    Duration::from_millis(within.into()) / 2
+}
+
 /// What became of a connection that was to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
@@ -30,32 +37,35 @@ pub enum Move {
     Unknown(String),
 }
 
-/// Has the node of a server take a connection. It answers, or its link ends.
+/// Has the node of a server take a connection. It answers within this time, unless something is lost, or its link ends.
 pub async fn give(
     cluster: &Handle,
     servers: &Servers,
     server: SocketAddr,
     migrant: Migrant,
+    within: Duration,
 ) -> Move {
     match servers.node(server) {
-        Some(node) => cluster.hand_off(node, migrant).await,
+        Some(node) => cluster.hand_off(node, migrant, within).await,
         None => Move::Refused("no node of the cluster has this server".into()),
     }
 }
 
 /// A connection in messages; `None` if it comes with more than fits.
-pub fn messages(ticket: u64, migrant: &Migrant) -> Option<Vec<Message>> {
+pub fn messages(ticket: u64, migrant: &Migrant, within: Duration) -> Option<Vec<Message>> {
     // Names of strings and numbers: writing them does not fail.
     let text = serde_json::to_vec(migrant).ok()?;
     if text.len() > MAX_CONNECTION {
         return None;
     }
+    let within = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
     let parts = text.chunks(MAX_PART);
     let count = parts.len();
     let part = |(n, part): (usize, &[u8])| Message::Handoff {
         ticket,
         part: part.to_vec(),
         last: n + 1 == count,
+        within,
     };
     Some(parts.enumerate().map(part).collect())
 }
@@ -141,12 +151,14 @@ mod tests {
     }
 
     fn parts(migrant: &Migrant) -> Vec<(Vec<u8>, bool)> {
-        let messages = messages(5, migrant).expect("it fits");
+        let within = Duration::from_millis(1500);
+        let messages = messages(5, migrant, within).expect("it fits");
         let part = |message| match message {
             Message::Handoff {
                 ticket: 5,
                 part,
                 last,
+                within: 1500,
             } => (part, last),
             other => panic!("{other:?}"),
         };
@@ -176,7 +188,7 @@ mod tests {
             arrivals.forget(NodeId(2));
             assert_eq!((arrivals.bytes, arrivals.parts.len()), (0, 0));
         }
-        assert_eq!(messages(1, &migrant(MAX_CONNECTION)), None);
+        assert_eq!(messages(1, &migrant(MAX_CONNECTION), Duration::ZERO), None);
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub enum Message {
         part: Vec<u8>,
         /// There are no more: let it be accepted, and answer.
         last: bool,
+        /// Milliseconds after which no answer is waited for any more.
+        within: u32,
     },
     /// You need not have the connection any more.
     HandedOff {
@@ -268,6 +270,7 @@ mod tests {
                 ticket: 3,
                 part: vec![7; MAX_PART],
                 last: true,
+                within: 3000,
             },
             Message::HandedOff {
                 ticket: 3,
@@ -333,6 +336,7 @@ mod tests {
             ticket: 0,
             part: vec![0; MAX_PART + 1],
             last: false,
+            within: 0,
         };
         assert_eq!(
             Message::decode(&body(&long)),

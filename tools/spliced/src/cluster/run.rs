@@ -47,6 +47,8 @@ const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const REOPEN: Duration = Duration::from_secs(1);
 /// A node that decides nothing for so long does not say that it is alive.
 const PULSE: Duration = Duration::from_secs(1);
+/// Why a connection that came too late to its turn is not taken.
+const BUSY: &str = "the node of the server is too busy to take it in time";
 /// Messages of one kind that are logged in a second.
 const LOGGED: u32 = 5;
 
@@ -158,14 +160,14 @@ enum Request {
     Short(usize, oneshot::Sender<Option<String>>),
     Standings(oneshot::Sender<Vec<Standings>>),
     Drain(bool, oneshot::Sender<()>),
-    HandOff(NodeId, Box<Migrant>, oneshot::Sender<Move>),
+    HandOff(NodeId, Box<Migrant>, Duration, oneshot::Sender<Move>),
 }
 
 /// What the kernel is asked.
 enum Job {
     Op(Op),
-    /// To take a connection of a peer, which came by the link of this generation with this ticket.
-    TakeOver(NodeId, u64, u64, Box<Migrant>),
+    /// To take a connection of a peer, which came by the link of this generation with this ticket; not later than then.
+    TakeOver(NodeId, u64, u64, Box<Migrant>, std::time::Instant),
     /// To look for connections, for a peer that asked by the link of this generation.
     Look(NodeId, u64, Vec<Key>),
 }
@@ -233,10 +235,10 @@ impl Handle {
         });
     }
 
-    /// Has another node take a connection. It answers, or its link ends.
-    pub async fn hand_off(&self, to: NodeId, migrant: Migrant) -> Move {
+    /// Has another node take a connection. It answers within this time, unless something is lost, or its link ends.
+    pub async fn hand_off(&self, to: NodeId, migrant: Migrant, within: Duration) -> Move {
         let (answer, answered) = oneshot::channel();
-        let request = Request::HandOff(to, Box::new(migrant), answer);
+        let request = Request::HandOff(to, Box::new(migrant), within, answer);
         match self.requests.send(request).await {
             Ok(()) => answered
                 .await
@@ -601,8 +603,9 @@ fn ask_kernel(
         let told = |done: Done| answers.blocking_send(FromKernel::Done(done)).is_ok();
         let op = match job {
             Job::Op(op) => op,
-            Job::TakeOver(peer, generation, ticket, migrant) => {
+            Job::TakeOver(peer, generation, ticket, migrant, until) => {
                 let result = match &mut kernel {
+                    _ if std::time::Instant::now() > until => Err(KernelError(BUSY.into())),
                     Some(kernel) => kernel.take_over(&migrant),
                     None => Err(unreachable()),
                 };
@@ -1066,7 +1069,13 @@ impl Work {
     }
 
     /// Gives a connection to a node.
-    fn hand_off(&mut self, to: NodeId, migrant: &Migrant, answer: oneshot::Sender<Move>) {
+    fn hand_off(
+        &mut self,
+        to: NodeId,
+        migrant: &Migrant,
+        within: Duration,
+        answer: oneshot::Sender<Move>,
+    ) {
         let refused = |why: &str| Move::Refused(why.into());
         let Some(generation) = self.links.get(&to).map(|open| open.generation) else {
             let _ = answer.send(refused("there is no link to the node of the server"));
@@ -1074,7 +1083,7 @@ impl Work {
         };
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        let Some(mut messages) = handoff::messages(ticket, migrant) else {
+        let Some(mut messages) = handoff::messages(ticket, migrant, within) else {
             let _ = answer.send(refused("it comes with too many bytes"));
             return;
         };
@@ -1102,17 +1111,25 @@ impl Work {
         }
     }
 
-    /// A part of a connection of a peer.
-    fn arrive(&mut self, peer: NodeId, generation: u64, ticket: u64, part: &[u8], last: bool) {
+    /// A part of a connection of a peer; with the last one, within how many milliseconds that waits for an answer.
+    fn arrive(
+        &mut self,
+        peer: NodeId,
+        generation: u64,
+        ticket: u64,
+        part: &[u8],
+        last: Option<u32>,
+    ) {
         let refusal = if !self.is_proxy(peer) {
             "only proxies hand connections over".into()
         } else if !self.has_rows {
             "this node has no servers".into()
         } else {
-            match self.arriving.add(peer, ticket, part, last) {
+            match self.arriving.add(peer, ticket, part, last.is_some()) {
                 Ok(Some(migrant)) => {
                     self.inner.ops.fetch_add(1, Ordering::Relaxed);
-                    let job = Job::TakeOver(peer, generation, ticket, Box::new(migrant));
+                    let until = std::time::Instant::now() + handoff::patience(last.unwrap_or(0));
+                    let job = Job::TakeOver(peer, generation, ticket, Box::new(migrant), until);
                     let _ = self.ops.send(job);
                     return;
                 }
@@ -1149,7 +1166,9 @@ impl Work {
                 self.node.drain(draining, now);
                 let _ = answer.send(());
             }
-            Request::HandOff(to, migrant, answer) => self.hand_off(to, &migrant, answer),
+            Request::HandOff(to, migrant, within, answer) => {
+                self.hand_off(to, &migrant, within, answer);
+            }
         }
     }
 
@@ -1169,9 +1188,16 @@ impl Work {
                 self.node
                     .linked(hello.node, generation, hello.incarnation, now);
             }
-            FromLink::Message(peer, generation, Message::Handoff { ticket, part, last }) => {
-                self.arrive(peer, generation, ticket, &part, last)
-            }
+            FromLink::Message(
+                peer,
+                generation,
+                Message::Handoff {
+                    ticket,
+                    part,
+                    last,
+                    within,
+                },
+            ) => self.arrive(peer, generation, ticket, &part, last.then_some(within)),
             FromLink::Message(peer, _, Message::HandedOff { ticket, refusal }) => {
                 self.handed_off(peer, ticket, refusal);
             }

@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) advances: usize,
     /// Connections of other hosts that it took.
     pub(crate) taken: Vec<Migrant>,
+    /// How long it takes to take one.
+    pub(crate) takes: Duration,
     /// Its own.
     pub(crate) connections: Vec<Key>,
 }
@@ -257,6 +259,7 @@ impl Kernel for Shared {
     }
 
     fn take_over(&mut self, migrant: &Migrant) -> Result<(), KernelError> {
+        std::thread::sleep(self.with(|state| state.takes));
         self.with(|state| match &state.refuse {
             Some(why) => Err(KernelError(why.clone())),
             None => {

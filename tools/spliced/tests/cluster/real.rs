@@ -373,7 +373,7 @@ fn a_connection_moves_to_the_node_of_its_server() {
         let handle = cluster.handle();
         cluster
             .runtime()
-            .block_on(handle.hand_off(NodeId(to), what))
+            .block_on(handle.hand_off(NodeId(to), what, Duration::from_secs(5)))
     };
     for (n, len) in [0, 5, 1_000_000].into_iter().enumerate() {
         assert_eq!(move_from(&farm, 1, 3, migrant(len)), Move::Taken);
@@ -387,6 +387,26 @@ fn a_connection_moves_to_the_node_of_its_server() {
         assert!(said.contains(why), "{said}");
     };
     refused(&farm, 1, 3, migrant(4 << 20), "too many bytes");
+    // Of two at a time the second waits for too long, and is told so while somebody listens.
+    farm.nodes[2]
+        .kernel
+        .with(|state| state.takes = Duration::from_secs(1));
+    let cluster = farm.nodes[0].cluster.as_ref().unwrap();
+    let (handle, within) = (cluster.handle(), Duration::from_millis(1600));
+    let both = cluster.runtime().block_on(async {
+        let one = handle.hand_off(NodeId(3), migrant(1), within);
+        let other = handle.hand_off(NodeId(3), migrant(2), within);
+        tokio::join!(one, other)
+    });
+    assert_eq!(both.0, Move::Taken);
+    assert!(
+        matches!(&both.1, Move::Refused(why) if why.contains("too busy")),
+        "{both:?}"
+    );
+    farm.nodes[2].kernel.with(|state| {
+        state.takes = Duration::ZERO;
+        assert_eq!(state.taken.len(), 4);
+    });
     // A proxy has no servers, but rows; whether somebody listens is for its kernel to say.
     farm.nodes[1]
         .kernel
