@@ -130,7 +130,8 @@ holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
 
 # tell WORDS: a line of the time line, for a person.
 BEGAN=$SECONDS
-tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show"; }
+# tell WORDS: to the log and to who waits, whose patience with a silent guest has an end.
+tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show" /dev/ttyS1; }
 
 # takes_over NAMESPACE DEVICE: says whose its addresses are now, as keepalived does, to whoever knows them of another host.
 takes_over() {
