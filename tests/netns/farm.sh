@@ -128,9 +128,8 @@ busy() {
 }
 holds_all() { [ "$(splices "p$1")" -ge "$(busy)" ]; }
 
-# tell WORDS: a line of the time line, for a person.
+# tell WORDS: a line of the time line, for a person; at once, too, for who waits and takes a silent guest for dead.
 BEGAN=$SECONDS
-# tell WORDS: to the log and to who waits, whose patience with a silent guest has an end.
 tell() { printf '%4d s  %s\n' $((SECONDS - BEGAN)) "$*" | tee -a "$OUT/show" /dev/ttyS1; }
 
 # takes_over NAMESPACE DEVICE: says whose its addresses are now, as keepalived does, to whoever knows them of another host.
