@@ -495,7 +495,10 @@ fn carry(
     if reverse.has(PROMISED | WAITING) && waited.is_none() {
         carry_waiting(ns, splice, direction.reverse());
     }
-    if marks.0 & SHARED != 0 && marks != (flow.marks(), reverse.marks()) {
+    let now = (flow.marks(), reverse.marks());
+    // Once no local socket drains, other hosts can carry it.
+    let drained = (marks.0 | marks.1) & DRAINING != 0 && (now.0 | now.1) & DRAINING == 0;
+    if drained || marks.0 & SHARED != 0 && marks != now {
         splice.tell_change();
     }
 

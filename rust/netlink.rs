@@ -1070,7 +1070,7 @@ pub fn announce_new(net: &Namespace, splice: &Splice) {
     announce(net, gen::CMD_SPLICE_NEW_NTF, splice);
 }
 
-/// Tells who listens that a splice of which other hosts carry packets has come further. May sleep.
+/// Tells who listens that a splice has drained, or that one of which other hosts carry packets has come further. May sleep.
 pub fn announce_change(net: &Namespace, splice: &Splice) {
     announce(net, gen::CMD_SPLICE_CHANGE_NTF, splice);
 }

@@ -41,7 +41,8 @@ pub const CMD_SPLICE_SET: u8 = 4;
 pub const CMD_SPLICE_NEW_NTF: u8 = 5;
 /// A splice ended; reason and byte counts are final.
 pub const CMD_SPLICE_END_NTF: u8 = 6;
-/// A splice that is replicated has drained, or a FIN of it was seen or acknowledged here.
+/// A splice has drained: other hosts can carry it. Or a FIN of one that is replicated was seen or
+/// acknowledged here.
 pub const CMD_SPLICE_CHANGE_NTF: u8 = 7;
 /// Get the counters of this network namespace.
 pub const CMD_STATS_GET: u8 = 8;

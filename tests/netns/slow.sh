@@ -35,8 +35,12 @@ for fam in 4 6; do
 done
 wait_for 10 no_splices
 same "splices made" "$(stat_of created)" 2
+monitor
 both_families slow
 captures_end
+# Whoever replicates splices waits for this. Two of the three of each family had bytes of the proxy's own to send.
+same "connections whose end of draining was told" \
+	"$(jq -s '[.[] | select(.event == "change" and .state == "established") | .id] | unique | length' "$T/events.json")" 4
 # No window promises room that is not there: nothing goes beyond one.
 judge client --complete --lossless
 judge b1 --complete --lossless

@@ -22,7 +22,8 @@ pub(crate) const MCGRP_EVENTS: &str = "events";
 pub(crate) const CMD_SPLICE_NEW_NTF: u8 = 5;
 /// A splice ended; reason and byte counts are final.
 pub(crate) const CMD_SPLICE_END_NTF: u8 = 6;
-/// A splice that is replicated has drained, or a FIN of it was seen or acknowledged here.
+/// A splice has drained: other hosts can carry it. Or a FIN of one that is replicated was seen or
+/// acknowledged here.
 pub(crate) const CMD_SPLICE_CHANGE_NTF: u8 = 7;
 /// A node was added or changed.
 pub(crate) const CMD_NODE_SET_NTF: u8 = 15;
