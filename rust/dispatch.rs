@@ -6,9 +6,11 @@
 //! other nodes about the rest, in an order that all of them share and only ever downwards: see
 //! `Documentation/dispatch.md`.
 //!
-//! No packet is modified.
+//! No packet is modified here. A service whose nodes have output `nat` or `rewrite` gives connections to them instead: its first packet
+//! makes rows ([`assign`]), by which it and all others are carried.
 
 use crate::{
+    flow::Direction,
     forward,
     hook::{self, drop_packet},
     net::{
@@ -18,9 +20,11 @@ use crate::{
     },
     pernet::Ns,
     service::{Scheduler, Service},
+    splice::{self, Phase, Server, Unopened},
     stats::Stat,
     xlate::{
         choose::{self, Ask, Choice, Origin, State},
+        edit::Edit,
         icmp::Quote,
         ip::IpHeader,
         key::{Family, FlowKey},
@@ -61,7 +65,8 @@ fn ask(service: &Service, key: &FlowKey, opens: bool) -> Ask {
         // Only scores are made of it.
         flow: match service.scheduler {
             Scheduler::Hash => choose::flow_hash(service.seed, key),
-            Scheduler::Rr | Scheduler::Weighted | Scheduler::Ports => 0,
+            Scheduler::Source => choose::source_hash(service.seed, key),
+            Scheduler::Rr | Scheduler::Weighted | Scheduler::Ports | Scheduler::Least => 0,
         },
         port: key.destination_port(),
         opens,
@@ -80,8 +85,18 @@ pub fn without_flow(
 ) -> Verdict {
     let port = key.destination_port();
     let Some(service) = ns.services.lookup(key.family, &key.daddr, port, guard) else {
+        if ns.services.has_sources() {
+            let server = ns.services.service_of(key.family, &key.daddr, port, guard);
+            // What answers it leaves by another address, which connection tracking would not know.
+            if server.is_some() {
+                packet.untrack();
+            }
+        }
         return way.unwanted(ns, packet);
     };
+    if service.assigns {
+        return assign(ns, service, packet, key, ip, guard);
+    }
     let Some(flags) = flags(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
@@ -113,6 +128,10 @@ pub fn error_without_flow(
     let Some(service) = ns.services.lookup(key.family, &key.daddr, port, guard) else {
         return way.unwanted(ns, packet);
     };
+    if service.assigns {
+        // Nobody here knows of such a connection.
+        return Verdict::Accept(packet);
+    }
     let ask = ask(service, &key, false);
     match service.me {
         None => balance(ns, service, &ask, packet, guard),
@@ -163,13 +182,122 @@ fn unpack(ns: &Ns, mut packet: Packet, ip: &IpHeader, guard: &rcu::Guard) -> Ver
     }
 }
 
+/// A packet of a service that gives connections to servers: its first gives it to one. This host's own stack has none of them, and
+/// says nothing of them.
+fn assign(
+    ns: &Ns,
+    service: &Service,
+    mut packet: Packet,
+    key: &FlowKey,
+    ip: &IpHeader,
+    guard: &rcu::Guard,
+) -> Verdict {
+    // The server's host, by its service's address: none of its affairs, nor of its servers.
+    if service.me.is_some() {
+        return Verdict::Accept(packet);
+    }
+    let Some(seg) = hook::parse_segment(&mut packet, ip) else {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    };
+    let others = Flags::ACK.union(Flags::RST).union(Flags::FIN);
+    if !seg.flags.contains(Flags::SYN) || seg.flags.intersects(others) {
+        return drop_packet(ns, packet, Stat::DropNoRow);
+    }
+    // Nobody has looked at the checksum of a packet that would have been forwarded, and this one is remembered.
+    if !packet.checksum_ok(ip.family, ip.header_len) {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    }
+    let chosen = service.assign(&ask(service, key, true));
+    let Some(node) = chosen.and_then(|at| service.nodes.get(at)) else {
+        return drop_packet(ns, packet, Stat::DropNoNode);
+    };
+    let server = service.server(node);
+    let to = Server {
+        output: node.output,
+        addr: server.addr(),
+        port: server.port(),
+        load: node.record.load.clone(),
+    };
+    let (Ok(owned), Some(headers)) = (Ns::of(ns.net), packet.pull(seg.headers_len())) else {
+        return drop_packet(ns, packet, Stat::DropNoMemory);
+    };
+    let why = match splice::open(&owned, key, to, &seg, headers) {
+        Ok(splice) => {
+            node.count();
+            ns.count(Stat::Assigned);
+            return hook::opening(ns, &splice, Direction::ToServer, packet, ip);
+        }
+        Err(Unopened::Exists) => {
+            // The same SYN, on another CPU; or another service has the same server for the same client.
+            let found = ns.flows.lookup(key, guard);
+            if let Some((splice, _)) = found.filter(|(splice, _)| splice.phase() == Phase::Opening)
+            {
+                return hook::opening(ns, splice, Direction::ToServer, packet, ip);
+            }
+            Stat::DropFull
+        }
+        Err(Unopened::HalfOpen) => Stat::DropOpening,
+        Err(Unopened::Full) => Stat::DropFull,
+        Err(Unopened::Failed) => Stat::DropNoMemory,
+    };
+    drop_packet(ns, packet, why)
+}
+
+/// A SYN that has taken a place of the flow table: to a server, if it is one of a service that gives connections to such.
+#[cold]
+pub fn reopened(
+    ns: &Ns,
+    packet: Packet,
+    key: &FlowKey,
+    ip: &IpHeader,
+    guard: &rcu::Guard,
+) -> Verdict {
+    let port = key.destination_port();
+    match ns.services.lookup(key.family, &key.daddr, port, guard) {
+        Some(service) if service.assigns => assign(ns, service, packet, key, ip, guard),
+        _ => Verdict::Accept(packet),
+    }
+}
+
+/// What is done to a packet that a server of this host sends, if its clients know it by the address of its service.
+#[inline]
+pub fn source_of(ns: &Ns, packet: &Packet, key: &FlowKey, guard: &rcu::Guard) -> Option<Edit> {
+    if !ns.services.has_sources() {
+        return None;
+    }
+    let service = ns
+        .services
+        .service_of(key.family, &key.saddr, key.source_port(), guard)?;
+    // To another program of this host.
+    if packet.stays() {
+        return None;
+    }
+    Some(Edit {
+        out: FlowKey {
+            saddr: service.addr(),
+            sport: service.port().to_be_bytes(),
+            ..*key
+        },
+        seq_delta: 0,
+        ack_delta: 0,
+        tsval_delta: 0,
+        tsecr_delta: 0,
+        wscale_in: 0,
+        wscale_out: 0,
+        timestamps: false,
+        sack: true,
+    })
+}
+
 /// On a load balancer.
 #[inline]
 fn balance(ns: &Ns, service: &Service, ask: &Ask, packet: Packet, guard: &rcu::Guard) -> Verdict {
     let chosen = match service.scheduler {
         Scheduler::Rr | Scheduler::Weighted => service.turn(),
-        Scheduler::Hash => choose::by_score(&service.members, ask),
+        Scheduler::Hash | Scheduler::Source => choose::by_score(&service.members, ask),
         Scheduler::Ports => choose::by_port(&service.members, ask),
+        // It has no nodes.
+        Scheduler::Least => None,
     };
     match chosen {
         Some(at) => send(ns, service, at, packet, guard),
@@ -191,8 +319,8 @@ fn among(
 ) -> Choice {
     let choose = match service.scheduler {
         // A turn says nothing of who has a connection.
-        Scheduler::Rr | Scheduler::Weighted => return Choice::Local,
-        Scheduler::Hash => choose::by_score_among,
+        Scheduler::Rr | Scheduler::Weighted | Scheduler::Least => return Choice::Local,
+        Scheduler::Hash | Scheduler::Source => choose::by_score_among,
         Scheduler::Ports => choose::by_port_among,
     };
     match packet.socket_of(ns.net, key) {

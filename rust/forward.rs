@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that go to another host as they are: to a node of a service, and those of a connection that has moved there.
+//! Packets that go to another host and are not looked into any further: to a node of a service, and those of a connection that
+//! is there, as they are or with another destination.
 
 use crate::{
     flow::{self, Terms, FIN_SEEN},
-    hook::drop_packet,
+    hook::{checksum_field, drop_packet},
     net::{
         forward::{Hop, Unsent},
         netfilter::Verdict,
@@ -14,6 +15,7 @@ use crate::{
     splice::{Reason, Splice},
     stats::Stat,
     xlate::{
+        edit::Edit,
         key::Family,
         tcp::{Flags, Segment},
     },
@@ -50,12 +52,55 @@ pub fn send(
     false
 }
 
+/// Sends a packet on by the route to where the edit says, with only that changed; one of a local socket goes on being accounted
+/// for. `false` if it was dropped, which is counted. In packet context.
+#[inline]
+pub fn translate(ns: &Ns, packet: Packet, seg: &Segment, edit: &Edit, local: bool) -> bool {
+    if packet.is_lro() {
+        drop_packet(ns, packet, Stat::DropMalformed);
+        return false;
+    }
+    let field = checksum_field(&packet);
+    let mut packet = match packet.route(ns.net, &edit.out) {
+        Ok(packet) => packet,
+        Err(packet) => {
+            drop_packet(ns, packet, Stat::DropNoRoute);
+            return false;
+        }
+    };
+    // What is refused is refused to its sender: before the edit.
+    if let Some(mtu) = packet.exceeds_mtu(seg.ip.family) {
+        ns.count(Stat::DropTooBig);
+        packet.refuse_too_big(seg.ip.family, mtu);
+        return false;
+    }
+    if seg.ip.ttl <= 1 {
+        ns.count(Stat::DropTtl);
+        packet.refuse_ttl_exceeded(seg.ip.family);
+        return false;
+    }
+    let Some(headers) = packet.writable(seg.headers_len()) else {
+        ns.count(Stat::DropNoMemory);
+        return false;
+    };
+    if edit.apply(headers, seg, field, None).is_err() {
+        ns.count(Stat::DropMalformed);
+        return false;
+    }
+    if local {
+        packet.output_own(ns.net);
+    } else {
+        packet.output(ns.net);
+    }
+    true
+}
+
 /// In a tunnel from the address that the route says.
 pub fn any_source() -> [u8; 16] {
     [0; 16]
 }
 
-/// A packet of a connection that has moved to another host. That host judges it; what its client says here only tells how
+/// A packet of a connection that has moved to another host, or that this host sees one way of only. That host judges it; what its client says here only tells how
 /// far it has come, and whether it is still there.
 pub fn moved(
     ns: &Ns,
@@ -81,34 +126,37 @@ pub fn moved(
             .edit
             .timestamps
             .then(|| packet.pull(seg.headers_len()));
-        if let Some((tsval, _)) = headers.flatten().and_then(|bytes| seg.timestamps(bytes)) {
+        if let Some((tsval, tsecr)) = headers.flatten().and_then(|bytes| seg.timestamps(bytes)) {
             flow.note_tsval(tsval);
+            splice.note_echo(tsecr);
         }
         // Somebody may have made it up, who does not know the number.
         let fin = seg.flags.contains(Flags::FIN) && seg.seq == flow.seq_next();
-        if seg.seq_len() > 0 {
+        if seg.seq_len() > 0 && !seg.flags.contains(Flags::SYN) {
             flow.advance(seg.seq_end());
         }
         flow.note_ack(seg.ack, flow::window_end(seg, terms));
         closed = fin && flow.mark(FIN_SEEN, 0) & FIN_SEEN == 0;
     }
-    if !send(
-        ns,
-        packet,
-        seg.ip.family,
-        hop,
-        any_source,
-        &rcu::read_lock(),
-    ) {
+    let (sent, stat) = if hop.output.is_unchanged() {
+        let guard = rcu::read_lock();
+        let sent = send(ns, packet, seg.ip.family, hop, any_source, &guard);
+        (sent, Stat::Forwarded)
+    } else {
+        let sent = translate(ns, packet, seg, &terms.edit, false);
+        (sent, Stat::Translated)
+    };
+    if !sent {
         return Verdict::Stolen;
     }
-    ns.count(Stat::Forwarded);
+    ns.count(stat);
     if is_rst {
         // It may be made up. A client that is there says something else when it is asked.
         splice.suspect_reset(flow.direction());
     } else {
         splice.is_there();
         if closed {
+            splice.is_served();
             splice.look_when_closed();
         }
     }

@@ -22,7 +22,7 @@ use crate::{
         skbuff::Packet,
     },
     pernet::Ns,
-    splice::{Hold, Phase, Reason, Since, Splice},
+    splice::{Heard, Hold, Phase, Reason, Since, Splice},
     stats::Stat,
     xlate::{
         build::{build_drain_ack, recut},
@@ -96,7 +96,7 @@ fn parse_key(packet: &mut Packet, ip: &IpHeader) -> Option<FlowKey> {
 
 /// The TCP header of a packet of a flow.
 #[inline]
-fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
+pub fn parse_segment(packet: &mut Packet, ip: &IpHeader) -> Option<Segment> {
     let len = packet.size();
     let bytes = packet.pull(ip.header_len.checked_add(tcp::HEADER_LEN)?)?;
     let tcp_len = tcp::tcp_header_len(bytes, ip).ok()?;
@@ -123,20 +123,81 @@ pub fn received(
         return dispatch::without_flow(ns, packet, &key, &ip, way, guard);
     };
     let direction = flow.direction();
+    match of_splice(ns, splice, direction, packet, &ip) {
+        // A new connection has taken its place.
+        Verdict::Accept(packet) if splice.is_replaced() => {
+            dispatch::reopened(ns, packet, &key, &ip, guard)
+        }
+        verdict => verdict,
+    }
+}
+
+/// A packet of a splice that came in.
+#[inline]
+fn of_splice(
+    ns: &Ns,
+    splice: &Splice,
+    direction: Direction,
+    packet: Packet,
+    ip: &IpHeader,
+) -> Verdict {
     match splice.phase() {
-        Phase::Live => carry(ns, splice, direction, packet, &ip, Origin::Received),
+        Phase::Live => carry(ns, splice, direction, packet, ip, Origin::Received),
         Phase::Arming | Phase::Settling => match splice.hold(packet) {
             Hold::Kept => {
                 ns.count(Stat::Held);
                 Verdict::Stolen
             }
             Hold::Full(packet) => drop_packet(ns, packet, Stat::DropHeld),
-            Hold::Live(packet) => carry(ns, splice, direction, packet, &ip, Origin::Received),
+            Hold::Live(packet) => carry(ns, splice, direction, packet, ip, Origin::Received),
             Hold::Aborted(packet) => Verdict::Accept(packet),
         },
-        Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, &ip, Origin::Received),
+        Phase::Opening => opening(ns, splice, direction, packet, ip),
+        Phase::Tombstone | Phase::Cut => late(ns, splice, direction, packet, ip, Origin::Received),
         Phase::Returned | Phase::Aborted => Verdict::Accept(packet),
     }
+}
+
+/// A packet of a connection that was given to a server, which has not answered. All of them are carried: the ends know best what
+/// they are, and what nobody asked for finds a TCP that says so.
+#[cold]
+pub fn opening(
+    ns: &Ns,
+    splice: &Splice,
+    direction: Direction,
+    mut packet: Packet,
+    ip: &IpHeader,
+) -> Verdict {
+    let Some(seg) = parse_segment(&mut packet, ip) else {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    };
+    // What it says is believed.
+    if !packet.checksum_ok(ip.family, ip.header_len) {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    }
+    let Some(headers) = packet.pull(seg.headers_len()) else {
+        return drop_packet(ns, packet, Stat::DropNoMemory);
+    };
+    let over = match splice.hear(direction, &seg, headers) {
+        Heard::Answer => return carry(ns, splice, direction, packet, ip, Origin::Received),
+        Heard::Another => {
+            splice.give_up(Reason::ResetByClient);
+            return Verdict::Accept(packet);
+        }
+        Heard::Refusal(reason) => Some(reason),
+        Heard::Nothing => None,
+    };
+    let Some(edit) = splice.opening_edit(direction) else {
+        return drop_packet(ns, packet, Stat::DropNoRow);
+    };
+    splice.flow(direction).count();
+    if forward::translate(ns, packet, &seg, &edit, false) {
+        ns.count(Stat::Translated);
+    }
+    if let Some(reason) = over {
+        splice.give_up(reason);
+    }
+    Verdict::Stolen
 }
 
 /// What came in and is no TCP: an ICMP error about a packet that left here translated goes to who
@@ -154,24 +215,30 @@ fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, way: Way, guard: &rcu:
     let Some((splice, flow)) = ns.flows.lookup(&quote.key.reverse(), guard) else {
         return dispatch::error_without_flow(ns, packet, &quote, way, guard);
     };
-    let Some((terms, _)) = splice.terms(flow.direction()) else {
-        return Verdict::Accept(packet);
-    };
-    if let Some(hop) = &terms.hop {
+    let terms = splice.terms(flow.direction()).map(|(terms, _)| terms);
+    let hop = terms.and_then(|terms| terms.hop.as_ref());
+    if let Some(hop) = hop.filter(|hop| hop.output.is_unchanged()) {
         // About what the host that has the connection now has sent.
         if forward::send(ns, packet, ip.family, hop, forward::any_source, guard) {
             ns.count(Stat::IcmpErrors);
         }
         return Verdict::Stolen;
     }
+    let edit = match terms {
+        Some(terms) => Some(terms.edit),
+        None => splice.opening_edit(flow.direction()),
+    };
+    let Some(edit) = edit else {
+        return Verdict::Accept(packet);
+    };
     // What a dormant socket has sent is its own affair.
-    let own = flow.has(DRAINING) && quote.seq.before(terms.ack_origin);
+    let own = flow.has(DRAINING) && terms.is_some_and(|terms| quote.seq.before(terms.ack_origin));
     if own || packet.checksum_is_partial() {
         return Verdict::Accept(packet);
     }
     let out = FlowKey {
         saddr: quote.from,
-        ..terms.edit.out
+        ..edit.out
     };
     let mut packet = match packet.route(ns.net, &out) {
         Ok(packet) => packet,
@@ -185,7 +252,7 @@ fn icmp_error(ns: &Ns, mut packet: Packet, ip: &IpHeader, way: Way, guard: &rcu:
         ns.count(Stat::DropNoMemory);
         return Verdict::Stolen;
     };
-    if terms.edit.apply_quote(headers, &quote).is_err() {
+    if edit.apply_quote(headers, &quote).is_err() {
         ns.count(Stat::DropMalformed);
         return Verdict::Stolen;
     }
@@ -296,7 +363,7 @@ fn window_from(flow: &flow::Entry, terms: &flow::Terms, acked: Seq) -> u16 {
 }
 
 /// What the checksum field of a packet holds.
-fn checksum_field(packet: &Packet) -> ChecksumField {
+pub fn checksum_field(packet: &Packet) -> ChecksumField {
     if packet.checksum_is_partial() {
         ChecksumField::PseudoHeader
     } else {
@@ -885,6 +952,9 @@ fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) 
     let (Some(ip), Some(key)) = (ip, key) else {
         return Verdict::Accept(packet);
     };
+    if let Some(edit) = dispatch::source_of(ns, &packet, &key, guard) {
+        return own_server(ns, packet, &ip, &edit);
+    }
     if ns.has_splits() {
         let split = ns.flows.lookup(&key, guard);
         if let Some((splice, _)) = split.filter(|(splice, flow)| splice.is_split_at(flow)) {
@@ -907,7 +977,7 @@ fn local_out(ns: &Ns, mut packet: Packet, state: HookState, guard: &rcu::Guard) 
         Phase::Live | Phase::Settling if is_own(splice, flow, &seg) => {
             up_to_date(ns, splice, flow, packet, &seg)
         }
-        Phase::Live | Phase::Settling => drop_packet(ns, packet, Stat::DropLocal),
+        Phase::Live | Phase::Settling | Phase::Opening => drop_packet(ns, packet, Stat::DropLocal),
         Phase::Tombstone | Phase::Cut if seg.flags.contains(Flags::SYN) => {
             splice.replace();
             Verdict::Accept(packet)
@@ -973,10 +1043,22 @@ fn split_out(ns: &Ns, splice: &Splice, mut packet: Packet, ip: &IpHeader) -> Ver
             late(ns, splice, Direction::ToClient, packet, ip, Origin::Local)
         }
         // By way of a proxy.
-        Phase::Arming | Phase::Settling | Phase::Returned | Phase::Aborted => {
+        Phase::Arming | Phase::Settling | Phase::Returned | Phase::Aborted | Phase::Opening => {
             Verdict::Accept(packet)
         }
     }
+}
+
+/// What a server of this host sends, whose clients know it by the address of its service: single rewriting, the second half.
+#[inline]
+fn own_server(ns: &Ns, mut packet: Packet, ip: &IpHeader, edit: &Edit) -> Verdict {
+    let Some(seg) = parse_segment(&mut packet, ip) else {
+        return drop_packet(ns, packet, Stat::DropMalformed);
+    };
+    if forward::translate(ns, packet, &seg, edit, true) {
+        ns.count(Stat::Rewritten);
+    }
+    Verdict::Stolen
 }
 
 /// Whether a segment of a dormant socket is one that it may still send.
@@ -985,7 +1067,7 @@ fn is_own(splice: &Splice, flow: &flow::Entry, seg: &Segment) -> bool {
         return false;
     };
     // Nothing here speaks for a connection that has moved, or that is on its way back.
-    if terms.hop.is_some() {
+    if terms.hop.is_some() || splice.assigned_by().is_some() {
         return false;
     }
     if seg.flags.contains(Flags::RST) || seg.seq_end().after(terms.ack_origin) {

@@ -16,8 +16,8 @@ use crate::{
     netlink_gen::{
         self as gen, handoff_attr, node_attr, service_attr, splice_attr, DelMode, EndReason,
         FlowAttrs, FlowPut, Handler, HandoffAttrs, HandoffPut, HandoffStream, NodeAttrs,
-        NodeOutput, NodePut, NodeState, ServiceAttrs, ServicePut, SpliceAttrs, SplicePut,
-        SpliceState, StatsPut,
+        NodeOutput, NodePut, NodeState, ServiceAttrs, ServicePut, SpliceAttrs, SpliceKind,
+        SplicePut, SpliceState, StatsPut,
     },
     pernet::Ns,
     service::{Change, Key, Node, Refusal as Unchanged, Scheduler, Service},
@@ -194,6 +194,16 @@ impl Handler for Handlers {
                 .inspect_err(|_| ns.count(Stat::Refused))
                 .map_err(|absent| refuse_arrival(req, absent));
         }
+        if attrs
+            .output()
+            .is_some_and(|output| !meant(output).is_unchanged())
+        {
+            return Err(req.refuse_attr(
+                EINVAL,
+                handoff_attr::OUTPUT,
+                fmt!("a connection that moves keeps its addresses: output direct or tunnel"),
+            ));
+        }
         let family = splice.to_server().key().family;
         let hop = match (attrs.output(), attrs.via()) {
             (output, Some(via)) => read_hop(family, output.unwrap_or(NodeOutput::Direct), via)
@@ -241,6 +251,8 @@ impl Handler for Handlers {
             gen::Scheduler::Weighted => Scheduler::Weighted,
             gen::Scheduler::Hash => Scheduler::Hash,
             gen::Scheduler::Ports => Scheduler::Ports,
+            gen::Scheduler::Least => Scheduler::Least,
+            gen::Scheduler::Source => Scheduler::Source,
         };
         ns.hook_in()?;
         let service = ns
@@ -310,6 +322,7 @@ impl Handler for Handlers {
             local: attrs
                 .flags()
                 .map(|flags| flags & gen::node_flags::LOCAL != 0),
+            port: attrs.server_port(),
             port_low: attrs.port_low(),
             port_high: attrs.port_high(),
         };
@@ -431,6 +444,8 @@ fn put_service(put: &mut Put<'_>, service: &Service) -> Result {
         Scheduler::Weighted => gen::Scheduler::Weighted,
         Scheduler::Hash => gen::Scheduler::Hash,
         Scheduler::Ports => gen::Scheduler::Ports,
+        Scheduler::Least => gen::Scheduler::Least,
+        Scheduler::Source => gen::Scheduler::Source,
     })?;
     put.seed(service.seed)?;
     put.nodes(service.nodes.len() as u32)
@@ -462,7 +477,12 @@ fn put_node(put: &mut Put<'_>, service: &Service, at: usize) -> Result {
         put.port_high(member.ports.1)?;
     }
     put.packets(node.sent())?;
-    put.since(node.age())
+    put.since(node.age())?;
+    if !node.output.is_unchanged() {
+        put.server_port(service.server(node).port())?;
+        put.connections(node.record.load.get().into())?;
+    }
+    Ok(())
 }
 
 fn cut(req: &Request<'_>, splice: &Splice) -> Result {
@@ -601,6 +621,8 @@ fn meant(output: NodeOutput) -> Output {
     match output {
         NodeOutput::Direct => Output::Direct,
         NodeOutput::Tunnel => Output::Tunnel,
+        NodeOutput::Nat => Output::Nat,
+        NodeOutput::Rewrite => Output::Rewrite,
     }
 }
 
@@ -609,6 +631,8 @@ fn said(output: Output) -> NodeOutput {
     match output {
         Output::Direct => NodeOutput::Direct,
         Output::Tunnel => NodeOutput::Tunnel,
+        Output::Nat => NodeOutput::Nat,
+        Output::Rewrite => NodeOutput::Rewrite,
     }
 }
 
@@ -849,6 +873,8 @@ fn read_row(flow: &FlowAttrs<'_>) -> core::result::Result<Row, &'static str> {
             mss,
             hop: match (flow.output(), flow.via()) {
                 (None, None) => None,
+                // Its answers come by here, too: they have a row of their own.
+                (Some(NodeOutput::Nat), _) => return Err("output"),
                 (output, Some(via)) => Some(
                     read_hop(key.family, output.unwrap_or(NodeOutput::Direct), via).ok_or("via")?,
                 ),
@@ -956,12 +982,32 @@ fn put_flow(put: &mut FlowPut<'_, '_>, flow: &flow::Entry, terms: &Terms) -> Res
     Ok(())
 }
 
+/// Of a flow whose numbers are not known yet: which packets, and how they leave.
+fn put_opening(put: &mut FlowPut<'_, '_>, splice: &Splice, flow: &flow::Entry) -> Result {
+    if let Some(edit) = splice.opening_edit(flow.direction()) {
+        put_key(put, flow.key(), &edit.out)?;
+    }
+    Ok(())
+}
+
+fn kind(splice: &Splice) -> SpliceKind {
+    let terms = splice.terms(Direction::ToServer);
+    let hop = terms.and_then(|(terms, _)| terms.hop);
+    match (splice.assigned_by(), hop.map(|hop| hop.output)) {
+        (Some(Output::Nat), _) => SpliceKind::Nat,
+        (_, Some(Output::Rewrite)) | (Some(_), _) => SpliceKind::Rewrite,
+        (None, Some(_)) => SpliceKind::Handoff,
+        (None, None) => SpliceKind::Splice,
+    }
+}
+
 fn state(splice: &Splice) -> SpliceState {
     let has = |mark| splice.to_server().has(mark) || splice.to_client().has(mark);
     match splice.phase() {
         Phase::Arming | Phase::Aborted => SpliceState::Arming,
         Phase::Tombstone | Phase::Cut | Phase::Returned => SpliceState::Tombstone,
         Phase::Settling => SpliceState::Returning,
+        Phase::Opening => SpliceState::Opening,
         Phase::Live if splice.is_returning() => SpliceState::Returning,
         Phase::Live if has(DRAINING) => SpliceState::Draining,
         Phase::Live if has(FIN_SEEN) => SpliceState::Closing,
@@ -988,6 +1034,9 @@ fn put_splice(put: &mut Put<'_>, splice: &Splice) -> Result {
     if let Some((to_server, to_client)) = splice.terms(Direction::ToServer) {
         put.to_server(|put| put_flow(put, splice.to_server(), to_server))?;
         put.to_client(|put| put_flow(put, splice.to_client(), to_client))?;
+    } else if splice.assigned_by().is_some() {
+        put.to_server(|put| put_opening(put, splice, splice.to_server()))?;
+        put.to_client(|put| put_opening(put, splice, splice.to_client()))?;
     }
     put.idle_timeout(splice.idle_timeout())?;
     let wishes = splice.wishes();
@@ -1016,7 +1065,8 @@ fn put_splice(put: &mut Put<'_>, splice: &Splice) -> Result {
     put.age(splice.age())?;
     put.idle(splice.idle())?;
     put.moved_to_server(splice.moved(Direction::ToServer).into())?;
-    put.moved_to_client(splice.moved(Direction::ToClient).into())
+    put.moved_to_client(splice.moved(Direction::ToClient).into())?;
+    put.kind(kind(splice))
 }
 
 fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
@@ -1053,7 +1103,13 @@ fn put_stats(put: &mut Put<'_>, ns: &Ns) -> Result {
     put.waited(ns.counted(Stat::Waited))?;
     put.forwarded(ns.counted(Stat::Forwarded))?;
     put.handed_off(ns.counted(Stat::HandedOff))?;
-    put.taken_over(ns.counted(Stat::TakenOver))
+    put.taken_over(ns.counted(Stat::TakenOver))?;
+    put.opening(ns.opening() as u64)?;
+    put.assigned(ns.counted(Stat::Assigned))?;
+    put.rewritten(ns.counted(Stat::Rewritten))?;
+    put.drop_no_row(ns.counted(Stat::DropNoRow))?;
+    put.drop_opening(ns.counted(Stat::DropOpening))?;
+    put.drop_full(ns.counted(Stat::DropFull))
 }
 
 /// A node is known by its frames: its link-layer address is learned before they come.

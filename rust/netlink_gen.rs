@@ -107,6 +107,8 @@ pub enum SpliceState {
     Returning = 4,
     /// Ended; late packets are still carried or answered until the entry is removed.
     Tombstone = 5,
+    /// A service has given the connection to a server, which has not answered yet.
+    Opening = 6,
 }
 
 impl SpliceState {
@@ -119,6 +121,36 @@ impl SpliceState {
             3 => Some(Self::Closing),
             4 => Some(Self::Returning),
             5 => Some(Self::Tombstone),
+            6 => Some(Self::Opening),
+            _ => None,
+        }
+    }
+}
+
+/// What the two flows are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SpliceKind {
+    /// Two connections, of a proxy.
+    Splice = 0,
+    /// A connection that has moved to another host, which gets the client's packets as they are.
+    Handoff = 1,
+    /// A connection that a service has given to a server, whose answers come by here; addresses and
+    /// ports are rewritten, and no numbers.
+    Nat = 2,
+    /// The same, of a server that answers the client itself; the flow to the client is not seen
+    /// here.
+    Rewrite = 3,
+}
+
+impl SpliceKind {
+    /// The value with this number, if there is one.
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            0 => Some(Self::Splice),
+            1 => Some(Self::Handoff),
+            2 => Some(Self::Nat),
+            3 => Some(Self::Rewrite),
             _ => None,
         }
     }
@@ -231,7 +263,8 @@ pub mod flow_flags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Scheduler {
-    /// Each packet goes to the next node that is up, whatever connection it belongs to.
+    /// Each packet goes to the next node that is up, whatever connection it belongs to; of nodes
+    /// with output nat or rewrite, each connection.
     Rr = 0,
     /// The same, in proportion to the weights.
     Weighted = 1,
@@ -240,6 +273,11 @@ pub enum Scheduler {
     Hash = 2,
     /// A packet goes to the node whose range contains its destination port.
     Ports = 3,
+    /// A connection goes to the node that has the fewest for its weight; of those that are equal,
+    /// in turn. For nodes with output nat or rewrite, where connections are known.
+    Least = 4,
+    /// As hash, by the client's address alone; all its connections go to one node.
+    Source = 5,
 }
 
 impl Scheduler {
@@ -250,6 +288,8 @@ impl Scheduler {
             1 => Some(Self::Weighted),
             2 => Some(Self::Hash),
             3 => Some(Self::Ports),
+            4 => Some(Self::Least),
+            5 => Some(Self::Source),
             _ => None,
         }
     }
@@ -288,6 +328,13 @@ pub enum NodeOutput {
     Direct = 0,
     /// In a packet of its own family to the address of the node (IPIP, IP6IP6).
     Tunnel = 1,
+    /// With the node's address, and its port, as destination, as it is routed. The server's answers
+    /// have to come by this host, and get the service's address and port as source. The first
+    /// packet of a connection chooses the node for all.
+    Nat = 2,
+    /// The same on the way to the server, which answers the client itself: on its host the node is
+    /// local, and what the server sends gets the service's address and port there.
+    Rewrite = 3,
 }
 
 impl NodeOutput {
@@ -296,6 +343,8 @@ impl NodeOutput {
         match value {
             0 => Some(Self::Direct),
             1 => Some(Self::Tunnel),
+            2 => Some(Self::Nat),
+            3 => Some(Self::Rewrite),
             _ => None,
         }
     }
@@ -448,6 +497,8 @@ pub mod splice_attr {
     pub const FLAGS: u16 = 15;
     /// How it is to end; a reset if absent.
     pub const MODE: u16 = 16;
+    /// What its flows are of.
+    pub const KIND: u16 = 17;
 }
 
 /// Attribute ids of `stats`.
@@ -521,18 +572,32 @@ pub mod stats_attr {
     pub const HANDED_OFF: u16 = 31;
     /// Connections that came from another host.
     pub const TAKEN_OVER: u16 = 32;
+    /// Connections of services that exist now and were not answered by a server yet.
+    pub const OPENING: u16 = 33;
+    /// Connections that services gave to a server.
+    pub const ASSIGNED: u16 = 34;
+    /// Packets of this host's servers that were given the address of their service.
+    pub const REWRITTEN: u16 = 35;
+    /// Packets of services that give connections to servers, dropped because they were of no
+    /// connection that is known and opened none.
+    pub const DROP_NO_ROW: u16 = 36;
+    /// SYNs of services dropped because too many connections had not been answered.
+    pub const DROP_OPENING: u16 = 37;
+    /// SYNs of services dropped because there are too many rows, or because another service has
+    /// given a connection of the same client's address and port to the same server.
+    pub const DROP_FULL: u16 = 38;
 }
 
 /// Attribute ids of `service`.
 pub mod service_attr {
     /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
     pub const ADDRESS: u16 = 1;
-    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    /// Destination port of the packets; 0 is any, for the schedulers ports, rr and weighted.
     pub const PORT: u16 = 2;
     /// How a node is chosen.
     pub const SCHEDULER: u16 = 3;
-    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
-    /// absent.
+    /// Mixed into the scores of the schedulers hash and source; the same on all hosts of a service,
+    /// 0 if absent.
     pub const SEED: u16 = 4;
     /// How many nodes it has.
     pub const NODES: u16 = 5;
@@ -560,10 +625,16 @@ pub mod node_attr {
     pub const PORT_LOW: u16 = 9;
     /// Last destination port that it owns.
     pub const PORT_HIGH: u16 = 10;
-    /// Packets that this host has sent to it; a GSO packet counts once.
+    /// Packets that this host has sent to it; a GSO packet counts once. Of output nat and rewrite,
+    /// connections that it was given.
     pub const PACKETS: u16 = 11;
     /// Milliseconds since it was made or its state was last changed.
     pub const SINCE: u16 = 12;
+    /// The server's port, of output nat and rewrite; 0, as if absent when the node is made, is the
+    /// service's.
+    pub const SERVER_PORT: u16 = 13;
+    /// Connections that it was given and that have not ended; of output nat and rewrite.
+    pub const CONNECTIONS: u16 = 14;
 }
 
 /// Attribute ids of `handoff`.
@@ -656,7 +727,7 @@ static FLOW_POLICY: [Policy; 28] = {
     policy[flow_attr::WINDOW_EDGE as usize] = Policy::u32();
     policy[flow_attr::TSVAL_LAST as usize] = Policy::u32();
     policy[flow_attr::TSECR_FLOOR as usize] = Policy::u32();
-    policy[flow_attr::OUTPUT as usize] = Policy::u32_max(1);
+    policy[flow_attr::OUTPUT as usize] = Policy::u32_max(3);
     policy[flow_attr::VIA as usize] = Policy::binary(4, 16);
     policy
 };
@@ -706,7 +777,7 @@ static SERVICE_NEW_POLICY: [Policy; 5] = {
     let mut policy = [Policy::UNSET; 5];
     policy[service_attr::ADDRESS as usize] = Policy::binary(4, 16);
     policy[service_attr::PORT as usize] = Policy::be16();
-    policy[service_attr::SCHEDULER as usize] = Policy::u32_max(3);
+    policy[service_attr::SCHEDULER as usize] = Policy::u32_max(5);
     policy[service_attr::SEED as usize] = Policy::u32();
     policy
 };
@@ -728,18 +799,19 @@ static SERVICE_DEL_POLICY: [Policy; 3] = {
 };
 
 /// What the kernel accepts in a `node-set` request.
-static NODE_SET_POLICY: [Policy; 11] = {
-    let mut policy = [Policy::UNSET; 11];
+static NODE_SET_POLICY: [Policy; 14] = {
+    let mut policy = [Policy::UNSET; 14];
     policy[node_attr::ADDRESS as usize] = Policy::binary(4, 16);
     policy[node_attr::PORT as usize] = Policy::be16();
     policy[node_attr::ID as usize] = Policy::u32();
     policy[node_attr::VIA as usize] = Policy::binary(4, 16);
     policy[node_attr::WEIGHT as usize] = Policy::u32_max(255);
     policy[node_attr::STATE as usize] = Policy::u32_max(2);
-    policy[node_attr::OUTPUT as usize] = Policy::u32_max(1);
+    policy[node_attr::OUTPUT as usize] = Policy::u32_max(3);
     policy[node_attr::FLAGS as usize] = Policy::u32_mask(0x1);
     policy[node_attr::PORT_LOW as usize] = Policy::be16();
     policy[node_attr::PORT_HIGH as usize] = Policy::be16();
+    policy[node_attr::SERVER_PORT as usize] = Policy::be16();
     policy
 };
 
@@ -818,7 +890,7 @@ static HANDOFF_WRITE_POLICY: [Policy; 24] = {
 static HANDOFF_COMMIT_POLICY: [Policy; 26] = {
     let mut policy = [Policy::UNSET; 26];
     policy[handoff_attr::ID as usize] = Policy::uint();
-    policy[handoff_attr::OUTPUT as usize] = Policy::u32_max(1);
+    policy[handoff_attr::OUTPUT as usize] = Policy::u32_max(3);
     policy[handoff_attr::VIA as usize] = Policy::binary(4, 16);
     policy
 };
@@ -1061,7 +1133,7 @@ impl<'a> ServiceAttrs<'a> {
         self.0.binary(service_attr::ADDRESS)
     }
 
-    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    /// Destination port of the packets; 0 is any, for the schedulers ports, rr and weighted.
     pub fn port(&self) -> Option<u16> {
         self.0.be16(service_attr::PORT)
     }
@@ -1073,8 +1145,8 @@ impl<'a> ServiceAttrs<'a> {
             .and_then(Scheduler::from_u32)
     }
 
-    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
-    /// absent.
+    /// Mixed into the scores of the schedulers hash and source; the same on all hosts of a service,
+    /// 0 if absent.
     pub fn seed(&self) -> Option<u32> {
         self.0.u32(service_attr::SEED)
     }
@@ -1135,6 +1207,12 @@ impl<'a> NodeAttrs<'a> {
     /// Last destination port that it owns.
     pub fn port_high(&self) -> Option<u16> {
         self.0.be16(node_attr::PORT_HIGH)
+    }
+
+    /// The server's port, of output nat and rewrite; 0, as if absent when the node is made, is the
+    /// service's.
+    pub fn server_port(&self) -> Option<u16> {
+        self.0.be16(node_attr::SERVER_PORT)
     }
 }
 
@@ -1524,6 +1602,11 @@ impl<'a, 'b> SplicePut<'a, 'b> {
     pub fn flags(&mut self, value: u32) -> Result {
         self.0.u32(splice_attr::FLAGS, value)
     }
+
+    /// What its flows are of.
+    pub fn kind(&mut self, value: SpliceKind) -> Result {
+        self.0.u32(splice_attr::KIND, value as u32)
+    }
 }
 
 /// Writes `stats` attributes into a message.
@@ -1701,6 +1784,38 @@ impl<'a, 'b> StatsPut<'a, 'b> {
     pub fn taken_over(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::TAKEN_OVER, value)
     }
+
+    /// Connections of services that exist now and were not answered by a server yet.
+    pub fn opening(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::OPENING, value)
+    }
+
+    /// Connections that services gave to a server.
+    pub fn assigned(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::ASSIGNED, value)
+    }
+
+    /// Packets of this host's servers that were given the address of their service.
+    pub fn rewritten(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::REWRITTEN, value)
+    }
+
+    /// Packets of services that give connections to servers, dropped because they were of no
+    /// connection that is known and opened none.
+    pub fn drop_no_row(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_NO_ROW, value)
+    }
+
+    /// SYNs of services dropped because too many connections had not been answered.
+    pub fn drop_opening(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_OPENING, value)
+    }
+
+    /// SYNs of services dropped because there are too many rows, or because another service has
+    /// given a connection of the same client's address and port to the same server.
+    pub fn drop_full(&mut self, value: u64) -> Result {
+        self.0.uint(stats_attr::DROP_FULL, value)
+    }
 }
 
 /// Writes `service` attributes into a message.
@@ -1719,7 +1834,7 @@ impl<'a, 'b> ServicePut<'a, 'b> {
         self.0.binary(service_attr::ADDRESS, value)
     }
 
-    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    /// Destination port of the packets; 0 is any, for the schedulers ports, rr and weighted.
     pub fn port(&mut self, value: u16) -> Result {
         self.0.be16(service_attr::PORT, value)
     }
@@ -1729,8 +1844,8 @@ impl<'a, 'b> ServicePut<'a, 'b> {
         self.0.u32(service_attr::SCHEDULER, value as u32)
     }
 
-    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
-    /// absent.
+    /// Mixed into the scores of the schedulers hash and source; the same on all hosts of a service,
+    /// 0 if absent.
     pub fn seed(&mut self, value: u32) -> Result {
         self.0.u32(service_attr::SEED, value)
     }
@@ -1802,7 +1917,8 @@ impl<'a, 'b> NodePut<'a, 'b> {
         self.0.be16(node_attr::PORT_HIGH, value)
     }
 
-    /// Packets that this host has sent to it; a GSO packet counts once.
+    /// Packets that this host has sent to it; a GSO packet counts once. Of output nat and rewrite,
+    /// connections that it was given.
     pub fn packets(&mut self, value: u64) -> Result {
         self.0.uint(node_attr::PACKETS, value)
     }
@@ -1810,6 +1926,17 @@ impl<'a, 'b> NodePut<'a, 'b> {
     /// Milliseconds since it was made or its state was last changed.
     pub fn since(&mut self, value: u64) -> Result {
         self.0.uint(node_attr::SINCE, value)
+    }
+
+    /// The server's port, of output nat and rewrite; 0, as if absent when the node is made, is the
+    /// service's.
+    pub fn server_port(&mut self, value: u16) -> Result {
+        self.0.be16(node_attr::SERVER_PORT, value)
+    }
+
+    /// Connections that it was given and that have not ended; of output nat and rewrite.
+    pub fn connections(&mut self, value: u64) -> Result {
+        self.0.uint(node_attr::CONNECTIONS, value)
     }
 }
 

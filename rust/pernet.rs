@@ -17,14 +17,21 @@ use crate::{
     xlate::key::FlowKey,
 };
 use kernel::{
-    new_mutex,
+    alloc::Flags,
+    new_mutex, new_spinlock,
     prelude::*,
     rbtree::{RBTree, RBTreeNode},
     sync::{
         atomic::{Atomic, Relaxed},
-        Arc, Mutex,
+        Arc, Mutex, SpinLock,
     },
 };
+
+/// Most connections of services that were not answered yet. A SYN makes one, and whoever sends it may not exist.
+const MAX_OPENING: usize = 16 << 10;
+
+/// Most splices, ended ones included, beyond which no service gives a connection to a server.
+const MAX_ENTRIES: usize = 256 << 10;
 
 /// All splices of a namespace, by id.
 pub struct Registry {
@@ -56,8 +63,11 @@ pub struct Ns {
     splits: Atomic<usize>,
     /// Changes when a splice comes or goes, so that a dump can tell.
     generation: Atomic<u32>,
+    /// How many connections of services were not answered yet.
+    opening: Atomic<usize>,
+    /// Bottom halves off: a SYN puts splices in.
     #[pin]
-    registry: Mutex<Registry>,
+    registry: SpinLock<Registry>,
     #[pin]
     hooks: Mutex<Option<netfilter::Registration<Ns>>>,
 }
@@ -86,7 +96,8 @@ impl PerNet for Ns {
                 tombstones: Atomic::new(0),
                 splits: Atomic::new(0),
                 generation: Atomic::new(0),
-                registry <- new_mutex!(Registry {
+                opening: Atomic::new(0),
+                registry <- new_spinlock!(Registry {
                     by_id: RBTree::new(),
                     last_id: 0,
                     closed: false,
@@ -104,16 +115,13 @@ impl PerNet for Ns {
     }
 
     fn end(&self) {
-        self.registry.lock().closed = true;
+        self.with_registry(|registry| registry.closed = true);
         self.services.close();
         loop {
-            let first = self
-                .registry
-                .lock()
-                .by_id
-                .iter()
-                .next()
-                .map(|(_, s)| s.clone());
+            let first = self.with_registry(|registry| {
+                let mut all = registry.by_id.iter();
+                all.next().map(|(_, splice)| splice.clone())
+            });
             let Some(splice) = first else {
                 break;
             };
@@ -122,7 +130,7 @@ impl PerNet for Ns {
         // One that was just forgotten may still be on its way out.
         self.queue.flush();
         // Splices hold this state, and what tears down its table may sleep, which they must not.
-        if self.registry.lock().last_id > 0 {
+        if self.with_registry(|registry| registry.last_id > 0) {
             rcu::barrier();
         }
         // The registration holds this state; with it goes the circle.
@@ -182,11 +190,41 @@ impl Ns {
         self.generation.load(Relaxed)
     }
 
-    /// A new id. May sleep.
+    fn with_registry<R>(&self, f: impl FnOnce(&mut Registry) -> R) -> R {
+        in_packet_context(|_| f(&mut self.registry.lock()))
+    }
+
+    /// A new id. Any context.
     pub fn next_id(&self) -> u64 {
-        let mut registry = self.registry.lock();
-        registry.last_id = registry.last_id.wrapping_add(1);
-        registry.last_id
+        self.with_registry(|registry| {
+            registry.last_id = registry.last_id.wrapping_add(1);
+            registry.last_id
+        })
+    }
+
+    /// Whether no service may give a connection to a server any more. Any context.
+    pub fn is_full(&self) -> bool {
+        self.entries.load(Relaxed) >= MAX_ENTRIES
+    }
+
+    /// One more connection is to be answered, and whether there are many; `None` if there are too many. Any context.
+    pub fn begin_opening(&self) -> Option<bool> {
+        let before = self.opening.fetch_add(1, Relaxed);
+        if before >= MAX_OPENING {
+            self.end_opening();
+            return None;
+        }
+        Some(before >= MAX_OPENING / 4)
+    }
+
+    /// One was answered, or will not be. Any context.
+    pub fn end_opening(&self) {
+        self.opening.fetch_sub(1, Relaxed);
+    }
+
+    /// How many connections of services were not answered yet.
+    pub fn opening(&self) -> usize {
+        self.opening.load(Relaxed)
     }
 
     /// Sees the packets of the namespace from here on. A namespace without splice and service has neither the
@@ -203,35 +241,36 @@ impl Ns {
         Ok(())
     }
 
-    /// Puts a splice in, its flows first; after [`Ns::hook_in`]. May sleep.
+    /// Puts a splice in, its flows first; after [`Ns::hook_in`]. Any context that `flags` says.
     ///
     /// # Errors
     ///
     /// `EEXIST` if a flow of its key is there; `ENODEV` if the namespace is ending; `ENOMEM`.
-    pub fn add(&self, splice: &Arc<Splice>) -> Result {
-        let node = RBTreeNode::new(splice.id(), splice.clone(), GFP_KERNEL)?;
-        let mut registry = self.registry.lock();
-        if registry.closed {
-            return Err(ENODEV);
-        }
-        self.entries.add(1, Relaxed);
-        let inserted = self.flows.insert(splice, Splice::to_server).and_then(|()| {
-            self.flows
-                .insert(splice, Splice::to_client)
-                .inspect_err(|_| {
-                    self.flows.remove(splice, Splice::to_server);
-                })
-        });
-        if inserted.is_err() {
-            self.entries.fetch_sub(1, Relaxed);
-            return inserted;
-        }
-        registry.by_id.insert(node);
-        if splice.wishes().split {
-            self.splits.add(1, Relaxed);
-        }
-        self.generation.add(1, Relaxed);
-        Ok(())
+    pub fn add(&self, splice: &Arc<Splice>, flags: Flags) -> Result {
+        let node = RBTreeNode::new(splice.id(), splice.clone(), flags)?;
+        self.with_registry(|registry| {
+            if registry.closed {
+                return Err(ENODEV);
+            }
+            self.entries.add(1, Relaxed);
+            let inserted = self.flows.insert(splice, Splice::to_server).and_then(|()| {
+                self.flows
+                    .insert(splice, Splice::to_client)
+                    .inspect_err(|_| {
+                        self.flows.remove(splice, Splice::to_server);
+                    })
+            });
+            if inserted.is_err() {
+                self.entries.fetch_sub(1, Relaxed);
+                return inserted;
+            }
+            registry.by_id.insert(node);
+            if splice.wishes().split {
+                self.splits.add(1, Relaxed);
+            }
+            self.generation.add(1, Relaxed);
+            Ok(())
+        })
     }
 
     /// Takes the flows of a splice out of the table, so that no new packet finds them. Any context.
@@ -247,7 +286,7 @@ impl Ns {
     pub fn remove(&self, splice: &Splice) {
         self.unlist(splice);
         workqueue::retire(splice);
-        let removed = self.registry.lock().by_id.remove(&splice.id());
+        let removed = self.with_registry(|registry| registry.by_id.remove(&splice.id()));
         if removed.is_some() {
             if splice.is_tombstone() {
                 self.tombstones.fetch_sub(1, Relaxed);
@@ -269,15 +308,16 @@ impl Ns {
         self.get(id)
     }
 
-    /// The splice with this id. May sleep.
+    /// The splice with this id. Any context.
     pub fn get(&self, id: u64) -> Option<Arc<Splice>> {
-        self.registry.lock().by_id.get(&id).cloned()
+        self.with_registry(|registry| registry.by_id.get(&id).cloned())
     }
 
     /// The first splice with at least this id. May sleep.
     pub fn at_or_after(&self, id: u64) -> Option<Arc<Splice>> {
-        let registry = self.registry.lock();
-        let cursor = registry.by_id.cursor_lower_bound(&id)?;
-        Some(cursor.current().1.clone())
+        self.with_registry(|registry| {
+            let cursor = registry.by_id.cursor_lower_bound(&id)?;
+            Some(cursor.current().1.clone())
+        })
     }
 }

@@ -6,6 +6,7 @@
 //! list, in which what did not change is shared with the old one.
 
 use crate::{
+    flow::Load,
     net::{
         forward::{Hop, LinkAddress, Output},
         percpu::Counters,
@@ -13,7 +14,7 @@ use crate::{
         time,
     },
     xlate::{
-        choose::{Member, State, Wheel},
+        choose::{self, Ask, Member, State, Wheel},
         key::Family,
     },
 };
@@ -72,7 +73,14 @@ impl Key {
         addr.get(..self.family().addr_len()).unwrap_or(addr)
     }
 
+    /// The address, as it stands in a flow key.
+    #[inline]
+    pub fn addr(&self) -> [u8; 16] {
+        self.addr
+    }
+
     /// The port.
+    #[inline]
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -89,11 +97,17 @@ pub enum Scheduler {
     Hash,
     /// By destination port.
     Ports,
+    /// By the number of its connections.
+    Least,
+    /// By score, for the client's address.
+    Source,
 }
 
 /// What lasts as long as a node is one, whatever is changed.
 pub struct Record {
     sent: Counters<1>,
+    /// Connections that it was given, and that have not ended.
+    pub load: Arc<Load>,
     /// The node's link-layer address.
     pub link: LinkAddress,
 }
@@ -105,6 +119,8 @@ pub struct Node {
     pub via: [u8; 16],
     /// How a packet gets there.
     pub output: Output,
+    /// The server's port there, if packets are rewritten; 0 is the service's.
+    pub port: u16,
     /// It is this host.
     pub local: bool,
     /// When its state changed.
@@ -156,7 +172,11 @@ pub struct Service {
     pub me: Option<usize>,
     /// Whose turn it is.
     pub wheel: Wheel,
+    /// Whether its nodes are given connections, and not packets: their packets are rewritten.
+    pub assigns: bool,
     turns: Arc<Counters<1>>,
+    /// Connections so far, on all CPUs: they are few, and the fewer, the more it matters whose turn it is.
+    connections: Arc<Atomic<usize>>,
     /// When something of the nodes changed that the choice knows.
     changed: usize,
 }
@@ -166,6 +186,40 @@ impl Service {
     #[inline]
     pub fn turn(&self) -> Option<usize> {
         self.wheel.turn(&self.members, self.turns.next(0))
+    }
+
+    /// The node that a new connection is given to. In packet context.
+    pub fn assign(&self, ask: &Ask) -> Option<usize> {
+        match self.scheduler {
+            Scheduler::Rr | Scheduler::Weighted => {
+                self.wheel.turn(&self.members, self.nth() as u64)
+            }
+            Scheduler::Hash | Scheduler::Source => choose::by_score(&self.members, ask),
+            Scheduler::Least => choose::by_load(&self.members, self.nth(), |i| {
+                self.nodes.get(i).map_or(0, |node| node.record.load.get())
+            }),
+            Scheduler::Ports => choose::by_port(&self.members, ask),
+        }
+    }
+
+    fn nth(&self) -> usize {
+        self.connections.fetch_add(1, Relaxed)
+    }
+
+    /// The address and port of the server on a node, of a service whose packets are rewritten.
+    #[inline]
+    pub fn server(&self, node: &Node) -> Key {
+        let port = match node.port {
+            0 => self.key.port,
+            port => port,
+        };
+        Key::new(self.key.family(), node.via, port)
+    }
+
+    /// The address and port of the server on this host whose packets are given the service's address.
+    fn source(&self) -> Option<Key> {
+        let me = self.nodes.get(self.me?)?;
+        (me.output == Output::Rewrite).then(|| self.server(me))
     }
 
     /// Whether nobody else can have a connection that no node has which was asked: all can be asked, and all
@@ -206,9 +260,11 @@ impl Service {
                 seed: self.seed,
                 me: nodes.iter().position(|node| node.local),
                 wheel,
+                assigns: nodes.iter().any(|node| !node.output.is_unchanged()),
                 members,
                 nodes,
                 turns: self.turns.clone(),
+                connections: self.connections.clone(),
                 changed: if changed {
                     time::jiffies()
                 } else {
@@ -231,6 +287,8 @@ pub struct Change {
     pub state: Option<State>,
     /// [`Node::output`].
     pub output: Option<Output>,
+    /// [`Node::port`].
+    pub port: Option<u16>,
     /// [`Node::local`].
     pub local: Option<bool>,
     /// Start of [`Member::ports`].
@@ -265,8 +323,24 @@ pub enum Refusal {
     BadPorts,
     /// Another node, of this id, owns some of them.
     PortsTaken(u32),
-    /// Any port, for a scheduler that does not look at ports; or one port, for the one that does.
-    BadPort,
+    /// Any port, for the scheduler of this name, which wants to know whose connection a packet is.
+    BadPort(&'static str),
+    /// A server's port, of a node that gets packets as they are.
+    PortUnused,
+    /// Packets of any port cannot be rewritten.
+    AnyPort,
+    /// Nor those of a service whose nodes own ports.
+    OwnedPorts,
+    /// Connections cannot be counted where there is no row of them.
+    Uncounted,
+    /// Other nodes of the service are sent what this is not: packets, or connections.
+    Mixed,
+    /// What is sent to and fro by way of the balancer needs nothing on the server's host.
+    LocalNat,
+    /// The server would be the service.
+    ViaIsService,
+    /// A server of this host is of another service.
+    SourceTaken,
     /// More services than a namespace takes.
     TooManyServices,
     /// More nodes than a service takes.
@@ -294,6 +368,7 @@ impl Refusal {
             Refusal::Exists
             | Refusal::ViaTaken(_)
             | Refusal::LocalTaken(_)
+            | Refusal::SourceTaken
             | Refusal::PortsTaken(_) => EEXIST,
             Refusal::NoService | Refusal::NoNode(_) => ENOENT,
             Refusal::TooManyServices | Refusal::TooManyNodes => ENOSPC,
@@ -325,8 +400,33 @@ impl fmt::Display for Refusal {
             Refusal::NoPorts => f.write_str("the scheduler ports needs port-low and port-high"),
             Refusal::BadPorts => f.write_str("port-low is above port-high"),
             Refusal::PortsTaken(id) => write!(f, "node {id} owns some of these ports"),
-            Refusal::BadPort => {
-                f.write_str("port 0, which is any, does not go with the scheduler hash")
+            Refusal::BadPort(name) => {
+                write!(
+                    f,
+                    "port 0, which is any, does not go with the scheduler {name}"
+                )
+            }
+            Refusal::PortUnused => f.write_str("port is for output nat and rewrite only"),
+            Refusal::AnyPort => {
+                f.write_str("output nat and rewrite need a service of one port, not of port 0")
+            }
+            Refusal::OwnedPorts => {
+                f.write_str("output nat and rewrite do not go with the scheduler ports")
+            }
+            Refusal::Uncounted => {
+                f.write_str("scheduler least counts connections: it needs output nat or rewrite")
+            }
+            Refusal::Mixed => f.write_str(
+                "output direct and tunnel do not go with nat and rewrite in one service",
+            ),
+            Refusal::LocalNat => {
+                f.write_str("output nat needs nothing on the server's host; local is for rewrite")
+            }
+            Refusal::ViaIsService => {
+                f.write_str("via and port are the service's own; name the server's")
+            }
+            Refusal::SourceTaken => {
+                f.write_str("another service has this address and port of this host")
             }
             Refusal::TooManyServices => write!(f, "no more than {MAX_SERVICES} services"),
             Refusal::TooManyNodes => write!(f, "no more than {MAX_NODES} nodes in a service"),
@@ -340,10 +440,15 @@ type Changed<T> = core::result::Result<T, Refusal>;
 /// All services, by key.
 type List = KVec<Arc<Service>>;
 
+/// Address and port of a server, and of its service; in order.
+type Sources = KVec<(Key, Key)>;
+
 /// The services of a namespace.
 #[pin_data]
 pub struct Directory {
     list: Published<List>,
+    /// Servers of this host whose packets are given the address of their service.
+    sources: Published<Sources>,
     /// Changes with every change, so that a dump can tell.
     generation: Atomic<u32>,
     /// Held by who changes something; true if nothing may be added any more.
@@ -370,6 +475,7 @@ impl Directory {
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Directory {
             list: Published::new(),
+            sources: Published::new(),
             generation: Atomic::new(0),
             change <- new_mutex!(false),
         })
@@ -418,6 +524,27 @@ impl Directory {
             .is_some_and(|list| list.iter().any(reached))
     }
 
+    /// Whether what a server of this host sends may have to be rewritten. Any context.
+    #[inline]
+    pub fn has_sources(&self) -> bool {
+        !self.sources.is_none()
+    }
+
+    /// The service whose server on this host has this address and port, if its packets are given the service's. Any context.
+    #[inline]
+    pub fn service_of(
+        &self,
+        family: Family,
+        addr: &[u8; 16],
+        port: u16,
+        guard: &rcu::Guard,
+    ) -> Option<Key> {
+        let sources = self.sources.get(guard)?;
+        let server = Key::new(family, *addr, port);
+        let at = sources.binary_search_by(|(of, _)| of.cmp(&server)).ok()?;
+        sources.get(at).map(|(_, service)| *service)
+    }
+
     /// A service as it is now. Any context.
     pub fn get(&self, key: &Key) -> Option<Arc<Service>> {
         let list = self.list.cloned()?;
@@ -448,13 +575,42 @@ impl Directory {
         if new.len() > MAX_SERVICES {
             return Err(Refusal::TooManyServices);
         }
+        let mut sources = Sources::new();
+        for service in new.iter() {
+            if let Some(server) = service.source() {
+                sources.push((server, service.key), GFP_KERNEL)?;
+                // In order; there are few.
+                let mut at = sources.len().saturating_sub(1);
+                while at > 0 && sources.get(at - 1) > sources.get(at) {
+                    sources.swap(at - 1, at);
+                    at -= 1;
+                }
+            }
+        }
         let new = if new.is_empty() {
             None
         } else {
             Some(Arc::new(new, GFP_KERNEL)?)
         };
+        self.publish_sources(sources)?;
         self.list.replace(new);
         self.generation.add(1, Relaxed);
+        Ok(())
+    }
+
+    /// The last step that may fail.
+    fn publish_sources(&self, new: Sources) -> Changed<()> {
+        let old = self.sources.cloned();
+        let old: &[(Key, Key)] = old.as_ref().map_or(&[], |old| old);
+        if *old == *new {
+            return Ok(());
+        }
+        let new = if new.is_empty() {
+            None
+        } else {
+            Some(Arc::new(new, GFP_KERNEL)?)
+        };
+        self.sources.replace(new);
         Ok(())
     }
 
@@ -465,8 +621,13 @@ impl Directory {
     /// [`Refusal`].
     pub fn add(&self, key: Key, scheduler: Scheduler, seed: u32) -> Changed<Arc<Service>> {
         // Nobody would know whose connection a packet is that no port was listened on for.
-        if key.port == 0 && scheduler == Scheduler::Hash {
-            return Err(Refusal::BadPort);
+        if key.port == 0 {
+            match scheduler {
+                Scheduler::Hash => return Err(Refusal::BadPort("hash")),
+                Scheduler::Source => return Err(Refusal::BadPort("source")),
+                Scheduler::Least => return Err(Refusal::BadPort("least")),
+                Scheduler::Rr | Scheduler::Weighted | Scheduler::Ports => {}
+            }
         }
         let closed = self.change.lock();
         if *closed {
@@ -484,7 +645,9 @@ impl Directory {
                 nodes: KVec::new(),
                 me: None,
                 wheel: Wheel::new(&[], false),
+                assigns: false,
                 turns: Arc::new(Counters::new()?, GFP_KERNEL)?,
+                connections: Arc::new(Atomic::new(0), GFP_KERNEL)?,
                 changed: time::jiffies(),
             },
             GFP_KERNEL,
@@ -532,9 +695,21 @@ impl Directory {
             return Err(Refusal::TooManyNodes);
         }
         let service = service.with(members, nodes, differs)?;
+        if self.has_source_of(&service) {
+            return Err(Refusal::SourceTaken);
+        }
         self.publish(key, Some(service.clone()))?;
         drop(lock);
         Ok((service, at))
+    }
+
+    /// Whether another service than this has the same server on this host.
+    fn has_source_of(&self, service: &Service) -> bool {
+        let (Some(server), Some(sources)) = (service.source(), self.sources.cloned()) else {
+            return false;
+        };
+        let mut taken = sources.iter();
+        taken.any(|(other, of)| *other == server && *of != service.key)
     }
 
     /// Takes a node out. Says the service as it was, and the index that the node had. May sleep.
@@ -559,6 +734,7 @@ impl Directory {
         let mut closed = self.change.lock();
         *closed = true;
         self.list.replace(None);
+        self.sources.replace(None);
     }
 }
 
@@ -581,11 +757,13 @@ fn changed(
             Node {
                 via: change.via.ok_or(Refusal::NoVia)?,
                 output: Output::Direct,
+                port: 0,
                 local: false,
                 since: time::jiffies(),
                 record: Arc::new(
                     Record {
                         sent: Counters::new()?,
+                        load: Arc::new(Load::new(), GFP_KERNEL)?,
                         link: LinkAddress::new(),
                     },
                     GFP_KERNEL,
@@ -604,6 +782,7 @@ fn changed(
     }
     node.via = change.via.unwrap_or(node.via);
     node.output = change.output.unwrap_or(node.output);
+    node.port = change.port.unwrap_or(node.port);
     node.local = change.local.unwrap_or(node.local);
 
     if member.weight == 0 {
@@ -619,8 +798,15 @@ fn changed(
             .zip(service.nodes.iter())
             .filter(|(m, _)| m.id != id)
     };
-    if let Some((taken, _)) = others().find(|(_, other)| other.via == node.via) {
+    check_output(service, &node)?;
+    // One host may have servers on several ports.
+    let same =
+        |other: &Node| other.via == node.via && service.server(other) == service.server(&node);
+    if let Some((taken, _)) = others().find(|(_, other)| same(other)) {
         return Err(Refusal::ViaTaken(taken.id));
+    }
+    if others().any(|(_, other)| other.output.is_unchanged() != node.output.is_unchanged()) {
+        return Err(Refusal::Mixed);
     }
     if let Some((taken, _)) = others().find(|(_, other)| other.local && node.local) {
         return Err(Refusal::LocalTaken(taken.id));
@@ -645,6 +831,30 @@ fn changed(
         return Err(Refusal::PortsUnused);
     }
     Ok((member, node))
+}
+
+/// Whether packets can get to a node in this way.
+fn check_output(service: &Service, node: &Node) -> Changed<()> {
+    if node.output.is_unchanged() {
+        return match (node.port, service.scheduler) {
+            (_, Scheduler::Least) => Err(Refusal::Uncounted),
+            (0, _) => Ok(()),
+            _ => Err(Refusal::PortUnused),
+        };
+    }
+    if service.scheduler == Scheduler::Ports {
+        return Err(Refusal::OwnedPorts);
+    }
+    if service.key.port == 0 {
+        return Err(Refusal::AnyPort);
+    }
+    if node.local && node.output == Output::Nat {
+        return Err(Refusal::LocalNat);
+    }
+    if service.server(node) == service.key {
+        return Err(Refusal::ViaIsService);
+    }
+    Ok(())
 }
 
 #[cfg(CONFIG_KUNIT = "y")]
@@ -778,6 +988,116 @@ mod tests {
             }
             self
         }
+    }
+
+    #[test]
+    fn outputs_that_rewrite() -> Result {
+        let directory = directory()?;
+        let key = |port| Key::new(Family::V4, v4(9), port);
+        let with = |last, output, port, local| Change {
+            output: Some(output),
+            port: Some(port),
+            local: Some(local),
+            ..node(last)
+        };
+        let refused = |port, id, change: Change| directory.set_node(&key(port), id, &change).err();
+        for (port, scheduler) in [
+            (80, Scheduler::Rr),
+            (81, Scheduler::Least),
+            (82, Scheduler::Rr),
+            (0, Scheduler::Ports),
+        ] {
+            assert!(directory.add(key(port), scheduler, 0).is_ok());
+        }
+        for scheduler in [Scheduler::Least, Scheduler::Source] {
+            let port = Key::new(Family::V4, v4(8), 0);
+            assert_eq!(errno(directory.add(port, scheduler, 0)), Some(EINVAL));
+        }
+        assert!(matches!(
+            refused(81, 1, with(1, Output::Direct, 0, false)),
+            Some(Refusal::Uncounted)
+        ));
+        assert!(matches!(
+            refused(80, 1, with(1, Output::Tunnel, 8080, false)),
+            Some(Refusal::PortUnused)
+        ));
+        assert!(matches!(
+            refused(0, 1, with(1, Output::Nat, 0, false)),
+            Some(Refusal::OwnedPorts)
+        ));
+        assert!(matches!(
+            refused(80, 1, with(1, Output::Nat, 0, true)),
+            Some(Refusal::LocalNat)
+        ));
+        assert!(matches!(
+            refused(80, 1, with(9, Output::Nat, 0, false)),
+            Some(Refusal::ViaIsService)
+        ));
+        assert!(refused(80, 1, with(1, Output::Nat, 0, false)).is_none());
+        assert!(directory.get(&key(80)).is_some_and(|s| s.assigns));
+        // Another server of the same host, but not the same server.
+        assert!(refused(80, 2, with(1, Output::Nat, 8080, false)).is_none());
+        assert!(matches!(
+            refused(80, 3, with(1, Output::Rewrite, 80, false)),
+            Some(Refusal::ViaTaken(1))
+        ));
+        assert!(matches!(
+            refused(80, 3, with(3, Output::Direct, 0, false)),
+            Some(Refusal::Mixed)
+        ));
+
+        assert!(!directory.has_sources());
+        assert!(refused(81, 7, with(7, Output::Rewrite, 8080, true)).is_none());
+        {
+            let guard = rcu::read_lock();
+            let found = |port| directory.service_of(Family::V4, &v4(7), port, &guard);
+            assert!(found(8080) == Some(key(81)));
+            assert!(found(81).is_none());
+        }
+        assert!(matches!(
+            refused(82, 7, with(7, Output::Rewrite, 8080, true)),
+            Some(Refusal::SourceTaken)
+        ));
+        assert!(refused(82, 7, with(7, Output::Rewrite, 8081, true)).is_none());
+        assert!(directory.remove(&key(81)).is_ok());
+        {
+            let guard = rcu::read_lock();
+            let found = |port| directory.service_of(Family::V4, &v4(7), port, &guard);
+            assert!(found(8080).is_none());
+            assert!(found(8081) == Some(key(82)));
+        }
+        assert!(directory.remove(&key(82)).is_ok());
+        assert!(!directory.has_sources());
+        Ok(())
+    }
+
+    #[test]
+    fn the_node_with_the_fewest_is_assigned() -> Result {
+        let directory = directory()?;
+        let key = Key::new(Family::V4, v4(9), 80);
+        assert!(directory.add(key, Scheduler::Least, 0).is_ok());
+        for id in [1, 2] {
+            let nat = Change {
+                output: Some(Output::Nat),
+                ..node(id as u8)
+            };
+            assert!(directory.set_node(&key, id, &nat).is_ok());
+        }
+        let service = directory.get(&key).ok_or(ENOENT)?;
+        let ask = Ask {
+            flow: 0,
+            port: 80,
+            opens: true,
+        };
+        service.nodes[0].record.load.more();
+        service.nodes[0].record.load.more();
+        assert_eq!([0, 1].map(|_| service.assign(&ask)), [Some(1); 2]);
+        service.nodes[1].record.load.more();
+        service.nodes[0].record.load.less();
+        // As many each: in turn.
+        let turns = [0, 1].map(|_| service.assign(&ask));
+        assert!(turns == [Some(0), Some(1)] || turns == [Some(1), Some(0)]);
+        Ok(())
     }
 
     #[test]

@@ -65,9 +65,19 @@ pub enum Stat {
     HandedOff,
     /// Connections that came from another host.
     TakenOver,
+    /// Connections of services given to a server.
+    Assigned,
+    /// Packets of local servers given the address of their service.
+    Rewritten,
+    /// Of a service that gives connections, neither of one nor the first of one.
+    DropNoRow,
+    /// Too many connections had not been answered.
+    DropOpening,
+    /// Too many rows, or there is one of the same server and client.
+    DropFull,
 }
 
 impl Stat {
     /// How many there are.
-    pub const COUNT: usize = Stat::TakenOver as usize + 1;
+    pub const COUNT: usize = Stat::DropFull as usize + 1;
 }

@@ -24,6 +24,8 @@
  *   that was carried is acknowledged.
  * @TCP_SPLICE_SPLICE_STATE_TOMBSTONE: Ended; late packets are still carried or
  *   answered until the entry is removed.
+ * @TCP_SPLICE_SPLICE_STATE_OPENING: A service has given the connection to a
+ *   server, which has not answered yet.
  */
 enum tcp_splice_splice_state {
 	TCP_SPLICE_SPLICE_STATE_ARMING,
@@ -32,6 +34,25 @@ enum tcp_splice_splice_state {
 	TCP_SPLICE_SPLICE_STATE_CLOSING,
 	TCP_SPLICE_SPLICE_STATE_RETURNING,
 	TCP_SPLICE_SPLICE_STATE_TOMBSTONE,
+	TCP_SPLICE_SPLICE_STATE_OPENING,
+};
+
+/**
+ * enum tcp_splice_splice_kind - What the two flows are of.
+ * @TCP_SPLICE_SPLICE_KIND_SPLICE: Two connections, of a proxy.
+ * @TCP_SPLICE_SPLICE_KIND_HANDOFF: A connection that has moved to another
+ *   host, which gets the client's packets as they are.
+ * @TCP_SPLICE_SPLICE_KIND_NAT: A connection that a service has given to a
+ *   server, whose answers come by here; addresses and ports are rewritten, and
+ *   no numbers.
+ * @TCP_SPLICE_SPLICE_KIND_REWRITE: The same, of a server that answers the
+ *   client itself; the flow to the client is not seen here.
+ */
+enum tcp_splice_splice_kind {
+	TCP_SPLICE_SPLICE_KIND_SPLICE,
+	TCP_SPLICE_SPLICE_KIND_HANDOFF,
+	TCP_SPLICE_SPLICE_KIND_NAT,
+	TCP_SPLICE_SPLICE_KIND_REWRITE,
 };
 
 /**
@@ -130,19 +151,27 @@ enum tcp_splice_flow_flags {
 /**
  * enum tcp_splice_scheduler - How a service chooses a node for a packet.
  * @TCP_SPLICE_SCHEDULER_RR: Each packet goes to the next node that is up,
- *   whatever connection it belongs to.
+ *   whatever connection it belongs to; of nodes with output nat or rewrite,
+ *   each connection.
  * @TCP_SPLICE_SCHEDULER_WEIGHTED: The same, in proportion to the weights.
  * @TCP_SPLICE_SCHEDULER_HASH: All packets of a connection go to the node that
  *   scores highest for its client's address and port. A node that comes or
  *   goes moves only its own share.
  * @TCP_SPLICE_SCHEDULER_PORTS: A packet goes to the node whose range contains
  *   its destination port.
+ * @TCP_SPLICE_SCHEDULER_LEAST: A connection goes to the node that has the
+ *   fewest for its weight; of those that are equal, in turn. For nodes with
+ *   output nat or rewrite, where connections are known.
+ * @TCP_SPLICE_SCHEDULER_SOURCE: As hash, by the client's address alone; all
+ *   its connections go to one node.
  */
 enum tcp_splice_scheduler {
 	TCP_SPLICE_SCHEDULER_RR,
 	TCP_SPLICE_SCHEDULER_WEIGHTED,
 	TCP_SPLICE_SCHEDULER_HASH,
 	TCP_SPLICE_SCHEDULER_PORTS,
+	TCP_SPLICE_SCHEDULER_LEAST,
+	TCP_SPLICE_SCHEDULER_SOURCE,
 };
 
 /**
@@ -164,10 +193,19 @@ enum tcp_splice_node_state {
  *   address of the node, which is a neighbour on an Ethernet.
  * @TCP_SPLICE_NODE_OUTPUT_TUNNEL: In a packet of its own family to the address
  *   of the node (IPIP, IP6IP6).
+ * @TCP_SPLICE_NODE_OUTPUT_NAT: With the node's address, and its port, as
+ *   destination, as it is routed. The server's answers have to come by this
+ *   host, and get the service's address and port as source. The first packet
+ *   of a connection chooses the node for all.
+ * @TCP_SPLICE_NODE_OUTPUT_REWRITE: The same on the way to the server, which
+ *   answers the client itself: on its host the node is local, and what the
+ *   server sends gets the service's address and port there.
  */
 enum tcp_splice_node_output {
 	TCP_SPLICE_NODE_OUTPUT_DIRECT,
 	TCP_SPLICE_NODE_OUTPUT_TUNNEL,
+	TCP_SPLICE_NODE_OUTPUT_NAT,
+	TCP_SPLICE_NODE_OUTPUT_REWRITE,
 };
 
 /**
@@ -262,6 +300,7 @@ enum {
 	TCP_SPLICE_A_SPLICE_LIMIT_TO_CLIENT,
 	TCP_SPLICE_A_SPLICE_FLAGS,
 	TCP_SPLICE_A_SPLICE_MODE,
+	TCP_SPLICE_A_SPLICE_KIND,
 
 	__TCP_SPLICE_A_SPLICE_MAX,
 	TCP_SPLICE_A_SPLICE_MAX = (__TCP_SPLICE_A_SPLICE_MAX - 1)
@@ -300,6 +339,12 @@ enum {
 	TCP_SPLICE_A_STATS_FORWARDED,
 	TCP_SPLICE_A_STATS_HANDED_OFF,
 	TCP_SPLICE_A_STATS_TAKEN_OVER,
+	TCP_SPLICE_A_STATS_OPENING,
+	TCP_SPLICE_A_STATS_ASSIGNED,
+	TCP_SPLICE_A_STATS_REWRITTEN,
+	TCP_SPLICE_A_STATS_DROP_NO_ROW,
+	TCP_SPLICE_A_STATS_DROP_OPENING,
+	TCP_SPLICE_A_STATS_DROP_FULL,
 
 	__TCP_SPLICE_A_STATS_MAX,
 	TCP_SPLICE_A_STATS_MAX = (__TCP_SPLICE_A_STATS_MAX - 1)
@@ -329,6 +374,8 @@ enum {
 	TCP_SPLICE_A_NODE_PORT_HIGH,
 	TCP_SPLICE_A_NODE_PACKETS,
 	TCP_SPLICE_A_NODE_SINCE,
+	TCP_SPLICE_A_NODE_SERVER_PORT,
+	TCP_SPLICE_A_NODE_CONNECTIONS,
 
 	__TCP_SPLICE_A_NODE_MAX,
 	TCP_SPLICE_A_NODE_MAX = (__TCP_SPLICE_A_NODE_MAX - 1)

@@ -7,12 +7,14 @@
 //! RCU; a flow is a part of its [`Splice`](crate::splice::Splice), which is what is counted.
 
 mod entry;
+mod load;
 mod track;
 
 pub use entry::{
     now, Carried, Flow, Progress, Start, Terms, DRAINING, ECHOING, ENDED, FIN_ACKED, FIN_SEEN,
     FLOORED, FROZEN, KEPT, LIMITED, PROMISED, SHARED, WAITING,
 };
+pub use load::Load;
 pub use track::{
     expected, fins_acked, is_acked, is_believable, judge_rst, note, reach, window_end, Rst, Seen,
 };

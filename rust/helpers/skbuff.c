@@ -39,6 +39,13 @@ void tcp_splice_skb_untrack(struct sk_buff *skb)
 	nf_ct_set(skb, NULL, IP_CT_UNTRACKED);
 }
 
+bool tcp_splice_skb_stays(const struct sk_buff *skb)
+{
+	const struct dst_entry *dst = skb_dst(skb);
+
+	return dst && dst->dev->flags & IFF_LOOPBACK;
+}
+
 void tcp_splice_skb_forget_sender(struct sk_buff *skb)
 {
 	/* As a packet of our own has it: segmentation wants one. */

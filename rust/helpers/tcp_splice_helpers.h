@@ -121,6 +121,8 @@ bool tcp_splice_skb_is_lro(const struct sk_buff *skb);
 /* What forwarding does to a packet before it leaves: no owner, no connection tracking, no stamps. */
 void tcp_splice_skb_forward(struct sk_buff *skb);
 void tcp_splice_skb_untrack(struct sk_buff *skb);
+/* Whether a packet that is sent here goes to this host. */
+bool tcp_splice_skb_stays(const struct sk_buff *skb);
 void tcp_splice_skb_forget_sender(struct sk_buff *skb);
 /* A new packet of len bytes from the network header on; contents undefined. */
 struct sk_buff *tcp_splice_skb_new(u8 family, unsigned int len, void **data);

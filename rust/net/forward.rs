@@ -23,10 +23,22 @@ use kernel::sync::{
 /// How a packet gets to another host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// In a frame to the neighbour.
+    /// As it is, in a frame to the neighbour.
     Direct,
-    /// In a packet.
+    /// As it is, in a packet.
     Tunnel,
+    /// Its destination rewritten, where it is routed then; what answers it comes back here, and its source is rewritten.
+    Nat,
+    /// Its destination rewritten; what answers it goes another way.
+    Rewrite,
+}
+
+impl Output {
+    /// Whether packets get there as they came.
+    #[inline]
+    pub fn is_unchanged(self) -> bool {
+        matches!(self, Output::Direct | Output::Tunnel)
+    }
 }
 
 /// Another host, and how packets get there.
@@ -121,6 +133,8 @@ impl Packet {
         match hop.output {
             Output::Direct => self.send_direct(net, family, &hop.via, guard),
             Output::Tunnel => self.send_tunnel(net, family, &source(), &hop.via, guard),
+            // Not as it is.
+            Output::Nat | Output::Rewrite => Err(Unsent::NoRoute(self)),
         }
     }
 

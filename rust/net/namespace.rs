@@ -103,11 +103,11 @@ unsafe fn cell<T: HasSlot>(net: *mut kb::net) -> *mut *const T {
     unsafe { bindings::tcp_splice_net_generic(net, *T::slot().id.get()) }.cast()
 }
 
-/// The state of `net`. For handlers of requests from `net`, while `T` is registered; `None` if the
+/// The state of `net`. For handlers of requests from `net` and for hooks in it, while `T` is registered; any context. `None` if the
 /// namespace is ending.
 pub fn state<T: HasSlot>(net: &Namespace) -> Option<Arc<T>> {
     // SAFETY: The cell is zeroed by the kernel; `init` and `exit` write it, and neither runs while
-    // a socket of the namespace asks.
+    // a socket of the namespace asks, nor while a hook of the state does, which `pre_exit` takes out a grace period earlier.
     let ptr = unsafe { *cell::<T>(net.as_raw()) };
     if ptr.is_null() {
         return None;

@@ -274,6 +274,19 @@ impl Packet {
         unsafe { bindings::tcp_splice_skb_as_received(self.0.as_ptr(), like.0.as_ptr()) };
     }
 
+    /// Has connection tracking not look at the packet, which goes on through the stack.
+    pub fn untrack(&mut self) {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_untrack(self.0.as_ptr()) };
+    }
+
+    /// Whether the packet, which has a route, goes to a socket of this host.
+    #[inline]
+    pub fn stays(&self) -> bool {
+        // SAFETY: Owned.
+        unsafe { bindings::tcp_splice_skb_stays(self.0.as_ptr()) }
+    }
+
     /// Frees a packet that was used up, not lost.
     pub fn consume(self) {
         // SAFETY: Owned and given away.

@@ -262,7 +262,7 @@ pub fn arm(
         check(&c, &s)?;
 
         let splice = Splice::new(ns, c.arrives, s.arrives, wishes)?;
-        ns.add(&splice)?;
+        ns.add(&splice, GFP_KERNEL)?;
         rcu::synchronize_net();
         client.flush_backlog();
         server.flush_backlog();
@@ -365,7 +365,7 @@ pub fn restore(
     check_rows(to_server, to_client)?;
     ns.hook_in()?;
     let splice = Splice::new(ns, to_server.key, to_client.key, wishes)?;
-    ns.add(&splice)?;
+    ns.add(&splice, GFP_KERNEL)?;
     splice.go_live(&[*to_server, *to_client], || {});
     ns.count(Stat::Created);
     splice.announce();
@@ -376,6 +376,15 @@ pub fn restore(
 impl Splice {
     /// Carries what was held by the numbers, after what `first` carries, and from here on carries what arrives.
     pub(super) fn go_live(&self, rows: &[Row; 2], first: impl FnOnce()) {
+        self.start(rows);
+        self.freeze();
+        first();
+        self.carry_what_is_held();
+        self.look_if_settled();
+    }
+
+    /// Sets where both flows stand, and publishes the terms.
+    pub(super) fn start(&self, rows: &[Row; 2]) {
         let [to_server, to_client] = rows;
         for (row, flow) in [(to_server, &self.to_server), (to_client, &self.to_client)] {
             flow.start(&Start {
@@ -395,10 +404,6 @@ impl Splice {
             self.share();
         }
         self.terms.populate([to_server.terms, to_client.terms]);
-        self.freeze();
-        first();
-        self.carry_what_is_held();
-        self.look_if_settled();
     }
 
     /// Carries what is held; when nothing is, the splice is live.

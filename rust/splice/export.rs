@@ -115,7 +115,7 @@ pub fn export(
     check_side(&before, Side::Client)?;
     let key = before.arrives;
     let splice = Splice::new(ns, key, key.reverse(), wishes)?;
-    ns.add(&splice)?;
+    ns.add(&splice, GFP_KERNEL)?;
     // Every packet that had passed the hook before is in the socket or its backlog after this.
     rcu::synchronize_net();
     leg.flush_backlog();

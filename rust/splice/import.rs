@@ -139,7 +139,7 @@ pub fn import(
     let arriving = KBox::new(Moving::Arriving(arriving), GFP_KERNEL).map_err(Error::from)?;
     let gone = ns
         .with_flow(&key)
-        .filter(|splice| splice.has_moved() && *splice.to_server().key() == key);
+        .filter(|splice| splice.is_elsewhere() && *splice.to_server().key() == key);
     let splice = match gone {
         Some(splice) => {
             splice.hold_again()?;
@@ -153,7 +153,7 @@ pub fn import(
             };
             let splice = Splice::new(ns, key, key.reverse(), &wishes)?;
             *splice.moving.lock() = Some(arriving);
-            ns.add(&splice)?;
+            ns.add(&splice, GFP_KERNEL)?;
             splice
         }
     };

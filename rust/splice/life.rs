@@ -35,6 +35,8 @@ pub enum Phase {
     Returned,
     /// Never was: packets pass.
     Aborted,
+    /// A service has given it to a server, which has not answered yet: everything is carried.
+    Opening,
 }
 
 /// Why a splice ended.
@@ -110,6 +112,7 @@ impl Splice {
             3 => Phase::Tombstone,
             4 => Phase::Cut,
             5 => Phase::Returned,
+            7 => Phase::Opening,
             _ => Phase::Aborted,
         }
     }
@@ -153,6 +156,9 @@ impl Splice {
             return false;
         }
         self.set_phase(phase);
+        if let Some(assigned) = &self.assigned {
+            assigned.close(&self.ns);
+        }
         self.ns.count_tombstone();
         self.ns.count(Stat::Ended);
         workqueue::set(self, 0);
@@ -245,6 +251,11 @@ impl Splice {
     /// An end that expects another says so in a challenge ACK (RFC 5961), which is answered.
     /// `false` if it had ended. Process context.
     pub fn cut(&self, reason: Reason) -> bool {
+        if self.phase() == Phase::Opening {
+            // Neither end has a connection.
+            self.give_up(reason);
+            return true;
+        }
         let may = matches!(self.phase(), Phase::Live | Phase::Settling);
         if !may || !self.leave(Phase::Cut, reason) {
             return false;
@@ -439,6 +450,9 @@ impl HasAlarm for Splice {
     }
 
     fn ring(&self) {
+        if self.is_news() {
+            self.announce();
+        }
         match self.phase() {
             Phase::Live => {
                 self.announce_changes();
@@ -469,8 +483,10 @@ impl HasAlarm for Splice {
                 } else {
                     self.reap();
                 }
-                netlink::announce_end(self.ns.net, self);
-                workqueue::set(self, self.stay());
+                if !self.was_never_answered() {
+                    netlink::announce_end(self.ns.net, self);
+                }
+                workqueue::set(self, self.stay_left());
             }
             Phase::Arming | Phase::Settling => {
                 // Whoever moves it has said nothing for too long.
@@ -478,6 +494,7 @@ impl HasAlarm for Splice {
                     self.ns.count(Stat::Refused);
                 }
             }
+            Phase::Opening => self.give_up(Reason::Idle),
             Phase::Aborted => {}
         }
     }

@@ -11,12 +11,19 @@
 //!  Aborted            v|                                         (a SYN ends either at once)
 //!                  Settling ----------------------> Returned --10 s--> gone
 //!         a limit, or on request, and all is acknowledged: the sockets go on
+//!
+//!            SYN            SYN-ACK
+//!  (service) ----> Opening ---------> Live
+//!                    | 60 s, RST
+//!                    v
+//!                  gone
 //! ```
 
 mod arm;
 mod export;
 mod import;
 mod life;
+mod open;
 mod probe;
 mod settle;
 mod share;
@@ -27,10 +34,12 @@ pub use arm::{arm, restore, Refusal};
 pub use export::{export, Stream};
 pub use import::{import, Absent};
 pub use life::{Phase, Reason};
+pub use open::{open, Heard, Server, Unopened};
 pub use settle::NoReturn;
 pub use terms::Row;
 pub use wait::Since;
 
+use open::Assigned;
 use wait::Waiting;
 
 use crate::{
@@ -48,6 +57,7 @@ use crate::{
     xlate::{key::FlowKey, seq::Seq},
 };
 use kernel::{
+    alloc::Flags,
     new_mutex, new_spinlock,
     prelude::*,
     sync::{
@@ -104,6 +114,13 @@ impl Wishes {
     pub fn is_to_return(&self) -> bool {
         self.return_on_fin || self.limit_to_server.is_some() || self.limit_to_client.is_some()
     }
+}
+
+/// Where packets of a splice may wait.
+struct Queues {
+    held: Option<PacketQueue>,
+    kept: Option<PacketQueue>,
+    waits: [Waiting; 2],
 }
 
 /// What became of a packet that came while the splice was being armed.
@@ -182,6 +199,8 @@ pub struct Splice {
     /// May sleep.
     #[pin]
     moving: Mutex<Option<KBox<Moving>>>,
+    /// Of a connection that a service has given to a server.
+    assigned: Option<Assigned>,
     alarm: Alarm<Splice>,
 }
 
@@ -196,13 +215,57 @@ impl Splice {
         to_client: FlowKey,
         wishes: &Wishes,
     ) -> Result<Arc<Splice>> {
-        let queue = PacketQueue::new()?;
         let kept = if wishes.is_to_return() {
             Some(PacketQueue::new()?)
         } else {
             None
         };
-        let waits = (Waiting::new()?, Waiting::new()?);
+        let queues = Queues {
+            held: Some(PacketQueue::new()?),
+            kept,
+            waits: [Waiting::new()?, Waiting::new()?],
+        };
+        let keys = [to_server, to_client];
+        Splice::make(ns, keys, wishes, Phase::Arming, queues, None, GFP_KERNEL)
+    }
+
+    /// The same of a connection that a service has given to a server; nothing of it is ever held. Any context.
+    fn assigned(
+        ns: &Arc<Ns>,
+        to_server: FlowKey,
+        to_client: FlowKey,
+        wishes: &Wishes,
+        assigned: Assigned,
+    ) -> Result<Arc<Splice>> {
+        let queues = Queues {
+            held: None,
+            kept: None,
+            waits: [Waiting::never(), Waiting::never()],
+        };
+        let keys = [to_server, to_client];
+        let assigned = Some(assigned);
+        Splice::make(
+            ns,
+            keys,
+            wishes,
+            Phase::Opening,
+            queues,
+            assigned,
+            GFP_ATOMIC,
+        )
+    }
+
+    fn make(
+        ns: &Arc<Ns>,
+        [to_server, to_client]: [FlowKey; 2],
+        wishes: &Wishes,
+        phase: Phase,
+        queues: Queues,
+        assigned: Option<Assigned>,
+        flags: Flags,
+    ) -> Result<Arc<Splice>> {
+        let Queues { held, kept, waits } = queues;
+        let [to_server_waits, to_client_waits] = waits;
         let splice = UniqueArc::pin_init(
             pin_init!(Splice {
                 id: ns.next_id(),
@@ -210,7 +273,7 @@ impl Splice {
                 to_server: flow::Entry::new(to_server, Flow::new(Direction::ToServer)),
                 to_client: flow::Entry::new(to_client, Flow::new(Direction::ToClient)),
                 terms: SetOnce::new(),
-                phase: Atomic::new(Phase::Arming as u32),
+                phase: Atomic::new(phase as u32),
                 reason: Atomic::new(Reason::None as u32),
                 buried: AtomicFlag::new(false),
                 buried_at: Atomic::new(0),
@@ -229,16 +292,17 @@ impl Splice {
                 restore: SetOnce::new(),
                 created: time::jiffies(),
                 moved: [Atomic::new(0), Atomic::new(0)],
-                held <- new_spinlock!(Some(queue)),
-                to_server_waits <- new_spinlock!(waits.0),
-                to_client_waits <- new_spinlock!(waits.1),
+                held <- new_spinlock!(held),
+                to_server_waits <- new_spinlock!(to_server_waits),
+                to_client_waits <- new_spinlock!(to_client_waits),
                 kept <- new_spinlock!(kept),
                 legs <- new_spinlock!(None),
                 leaving_at: SetOnce::new(),
                 moving <- new_mutex!(None),
+                assigned,
                 alarm: Alarm::new(),
             }),
-            GFP_KERNEL,
+            flags,
         )?;
         Ok(workqueue::arm(splice))
     }

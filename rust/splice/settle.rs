@@ -59,6 +59,7 @@ impl Splice {
         match self.phase() {
             Phase::Live => {}
             Phase::Arming | Phase::Aborted | Phase::Settling => return Err(NoReturn::Busy),
+            Phase::Opening => return Err(NoReturn::NoSockets),
             Phase::Tombstone | Phase::Cut | Phase::Returned => return Err(NoReturn::Ended),
         }
         let legs = self.legs().ok_or(NoReturn::NoSockets)?;

@@ -28,7 +28,8 @@ pub struct Since {
 
 /// Packets of one direction that wait.
 pub(super) struct Waiting {
-    queue: PacketQueue,
+    /// `None` if nothing ever waits.
+    queue: Option<PacketQueue>,
     /// When the first of them began to.
     since: Since,
     /// After the highest byte or FIN that has waited, as it arrived.
@@ -36,15 +37,29 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// Room for some. May sleep.
     pub(super) fn new() -> Result<Waiting> {
         Ok(Waiting {
-            queue: PacketQueue::new()?,
+            queue: Some(PacketQueue::new()?),
+            ..Waiting::never()
+        })
+    }
+
+    /// Room for none.
+    pub(super) fn never() -> Waiting {
+        Waiting {
+            queue: None,
             since: Since {
                 ack: Seq(0),
                 tsval: 0,
             },
             end: None,
-        })
+        }
+    }
+
+    /// How many wait.
+    fn count(&self) -> usize {
+        self.queue.as_ref().map_or(0, PacketQueue::waiting)
     }
 }
 
@@ -59,21 +74,23 @@ impl Splice {
     /// Has a segment wait that ends before `end`. `false` if it brings nothing new, or too many wait: its sender
     /// has sent it again, and wants to hear of it. In packet context.
     pub fn wait(&self, direction: Direction, mut segment: Packet, end: Seq) -> bool {
-        let mut waits = self.waits(direction).lock();
+        let mut guard = self.waits(direction).lock();
+        let waits = &mut *guard;
         let is_new = waits.end.is_none_or(|before| end.after(before));
-        let room = waits.queue.waiting() < MAX_HELD && waits.queue.memory() < MAX_KEPT_BYTES;
-        if !is_new || !room {
+        let Some(queue) = waits.queue.as_mut().filter(|queue| {
+            is_new && queue.waiting() < MAX_HELD && queue.memory() < MAX_KEPT_BYTES
+        }) else {
             return false;
-        }
+        };
         let flow = self.flow(direction);
-        if waits.queue.waiting() == 0 {
+        if queue.waiting() == 0 {
             waits.since = Since {
                 ack: flow.ack_last(),
                 tsval: flow.tsval_last(),
             };
         }
         segment.park();
-        waits.queue.push(segment);
+        queue.push(segment);
         waits.end = Some(end);
         flow.mark(WAITING, 0);
         true
@@ -82,7 +99,7 @@ impl Splice {
     /// After the highest byte or FIN that waits, as it arrived: the sender has sent no more, as far as is known here. In packet context.
     pub fn waits_until(&self, direction: Direction) -> Option<Seq> {
         let waits = self.waits(direction).lock();
-        waits.end.filter(|_| waits.queue.waiting() > 0)
+        waits.end.filter(|_| waits.count() > 0)
     }
 
     /// The next segment that waits, if `fits` says that its receiver takes it now, and since when. In packet context.
@@ -92,8 +109,8 @@ impl Splice {
         fits: impl FnOnce(&mut Packet) -> bool,
     ) -> Option<(Packet, Since)> {
         let mut waits = self.waits(direction).lock();
-        let next = waits.queue.pop_if(fits);
-        if waits.queue.waiting() == 0 {
+        let next = waits.queue.as_mut().and_then(|queue| queue.pop_if(fits));
+        if waits.count() == 0 {
             self.flow(direction).mark(0, WAITING);
         }
         // A parked packet has no device to hold on to.
@@ -104,7 +121,7 @@ impl Splice {
     pub(super) fn waiting_since(&self, direction: Direction) -> Option<u32> {
         in_packet_context(|_| {
             let waits = self.waits(direction).lock();
-            (waits.queue.waiting() > 0).then_some(waits.since.tsval)
+            (waits.count() > 0).then_some(waits.since.tsval)
         })
     }
 

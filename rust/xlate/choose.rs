@@ -96,6 +96,16 @@ pub fn flow_hash(seed: u32, key: &FlowKey) -> u64 {
     mix(hash ^ u64::from_be_bytes(last))
 }
 
+/// A number for the client whose packets have this key, whatever it connects to; the same on all hosts with this seed.
+#[inline]
+pub fn source_hash(seed: u32, key: &FlowKey) -> u64 {
+    let mut hash = mix(GOLDEN ^ u64::from(seed));
+    let [a, b, c, d, e, f, g, h, rest @ ..] = key.saddr;
+    hash = mix(hash ^ u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+    hash = mix(hash ^ u64::from_be_bytes(rest));
+    mix(hash ^ u64::from(key.family as u8))
+}
+
 /// Steps of [`LOG2`], as a power of two.
 const STEP_BITS: u32 = 8;
 const STEPS: usize = 1 << STEP_BITS;
@@ -251,6 +261,34 @@ impl Wheel {
     }
 }
 
+/// The node that a new connection goes to, by how many each has: the one that has the fewest for its weight, this one counted in.
+///
+/// `load` says how many a node has, by index. Of those that are equal it is the first from `start` on, going round: which
+/// matters when all are idle. Nodes that drain are used if none is up.
+pub fn by_load(members: &[Member], start: usize, load: impl Fn(usize) -> u32) -> Option<usize> {
+    let last_resort = !members.iter().any(Member::is_up);
+    let mut best: Option<(u64, u64, usize)> = None;
+    let turn = start.checked_rem(members.len()).unwrap_or(0);
+    for (i, member) in indexed(members)
+        .skip(turn)
+        .chain(indexed(members).take(turn))
+    {
+        if !(member.is_up() || last_resort && member.is_alive()) {
+            continue;
+        }
+        let with = u64::from(load(i)).wrapping_add(1);
+        let weight = u64::from(member.weight.max(1));
+        // with / weight < its with / its weight; 33 bits by 8.
+        let fewer = |its_with: u64, its_weight: u64| {
+            with.wrapping_mul(its_weight) < its_with.wrapping_mul(weight)
+        };
+        if best.is_none_or(|(its_with, its_weight, _)| fewer(its_with, its_weight)) {
+            best = Some((with, weight, i));
+        }
+    }
+    best.map(|(_, _, i)| i)
+}
+
 /// Where a packet of a service came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
@@ -276,7 +314,7 @@ pub enum Choice {
 /// What the choice depends on beside the nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ask {
-    /// [`flow_hash`].
+    /// [`flow_hash`] or [`source_hash`].
     pub flow: u64,
     /// Destination port.
     pub port: u16,
@@ -432,6 +470,62 @@ mod tests {
         members[1].state = State::Down;
         assert_eq!(Wheel::new(&members, false).turn(&members, 7), None);
         assert_eq!(Wheel::new(&[], true).turn(&[], 0), None);
+    }
+
+    /// The same numbers come out of the program that made those above.
+    #[test]
+    fn a_client_is_its_address() {
+        let v4 = FlowKey::v4([198, 51, 100, 7], 51234, [203, 0, 113, 10], 443);
+        assert_eq!(source_hash(0, &v4), V4_SOURCE);
+        assert_eq!(
+            source_hash(0, &FlowKey::v4([198, 51, 100, 7], 1, [203, 0, 113, 11], 80)),
+            V4_SOURCE
+        );
+        assert_ne!(source_hash(1, &v4), V4_SOURCE);
+        let mut other = v4;
+        other.saddr[3] = 8;
+        assert_ne!(source_hash(0, &other), V4_SOURCE);
+        let mut client = [0; 16];
+        (client[0], client[1], client[15]) = (0x20, 0x01, 7);
+        let v6 = FlowKey::v6(client, 51234, [0xfd; 16], 443);
+        assert_eq!(source_hash(0, &v6), V6_SOURCE);
+    }
+
+    const V4_SOURCE: u64 = 0xd7a5_23f9_edec_e31e;
+    const V6_SOURCE: u64 = 0x7ad8_2d1e_ad9f_2271;
+
+    #[test]
+    fn the_least_loaded_for_its_weight() {
+        let mut members = [
+            node(1, State::Up),
+            node(2, State::Up),
+            node(3, State::Up),
+            node(4, State::Draining),
+        ];
+        let at = |members: &[Member], start, load: [u32; 4]| by_load(members, start, |i| load[i]);
+        // Turns among those that are equal; the one that drains has none, and gets none.
+        assert_eq!(at(&members, 0, [0; 4]), Some(0));
+        assert_eq!(at(&members, 1, [0; 4]), Some(1));
+        assert_eq!(at(&members, 3, [0; 4]), Some(0));
+        assert_eq!(at(&members, 6, [5, 5, 5, 0]), Some(2));
+        assert_eq!(at(&members, 0, [2, 1, 1, 0]), Some(1));
+        assert_eq!(at(&members, 2, [2, 1, 1, 0]), Some(2));
+        // 4 of 3 are as many as 2 of 1.5: the next makes 5/3 there, and 2/1 here.
+        members[0].weight = 3;
+        assert_eq!(at(&members, 1, [4, 1, 1, 0]), Some(0));
+        assert_eq!(at(&members, 1, [5, 1, 1, 0]), Some(1));
+        assert_eq!(at(&members, 0, [5, 1, 1, 0]), Some(0));
+        assert_eq!(
+            at(&members, 0, [u32::MAX, u32::MAX - 1, u32::MAX, 0]),
+            Some(0)
+        );
+        for member in &mut members[..3] {
+            member.state = State::Down;
+        }
+        assert_eq!(at(&members, 0, [0, 0, 0, 9]), Some(3));
+        members[3].state = State::Down;
+        assert_eq!(at(&members, 0, [0; 4]), None);
+        assert_eq!(by_load(&[], 5, |_| 0), None);
     }
 
     #[test]

@@ -192,6 +192,32 @@ pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
     }
 }
 
+/// What a SYN or a SYN-ACK offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Offer {
+    /// How far the sender's windows are to be shifted left.
+    pub scale: Option<u8>,
+    /// Timestamps, and the first.
+    pub tsval: Option<u32>,
+    /// The sender takes SACK options.
+    pub sack: bool,
+}
+
+/// What the options of a SYN or a SYN-ACK offer, which are what follows the first 20 bytes of the TCP header.
+pub fn offer(bytes: &[u8]) -> Offer {
+    let mut offer = Offer::default();
+    for option in Options::new(bytes) {
+        match option {
+            Ok(TcpOption::WindowScale(shift)) => offer.scale = Some(shift),
+            Ok(TcpOption::Timestamps { val, .. }) => offer.tsval = Some(val),
+            Ok(TcpOption::SackPermitted) => offer.sack = true,
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    offer
+}
+
 /// TSval and TSecr, in host order, of the timestamps option in `bytes`, which is what follows the
 /// first 20 bytes of a TCP header.
 #[inline]

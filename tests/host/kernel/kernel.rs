@@ -42,7 +42,7 @@ pub mod error {
 pub mod prelude {
     pub use crate::alloc::KBox;
     pub use crate::error::{code::*, AllocError, Error, Result};
-    pub use crate::{fmt, pin_init, GFP_KERNEL};
+    pub use crate::{fmt, pin_init, GFP_ATOMIC, GFP_KERNEL};
     pub use kernel_macros::{kunit_tests, pin_data};
 
     /// The module.
@@ -51,6 +51,9 @@ pub mod prelude {
 
 /// Memory.
 pub mod alloc {
+    /// How to get it.
+    pub type Flags = ();
+
     use crate::error::AllocError;
     use core::{
         mem::MaybeUninit,
@@ -167,6 +170,9 @@ pub mod alloc {
 /// How to allocate; here there is always memory.
 pub const GFP_KERNEL: () = ();
 
+/// Without sleeping.
+pub const GFP_ATOMIC: () = ();
+
 /// Formats.
 #[macro_export]
 macro_rules! fmt {
@@ -177,6 +183,9 @@ macro_rules! fmt {
 #[macro_export]
 macro_rules! pin_init {
     ($name:ident { $($fields:tt)* }) => { $crate::pin_init!(@ $name [] $($fields)*) };
+    (@ $name:ident [$($done:tt)*] $field:ident, $($rest:tt)*) => {
+        $crate::pin_init!(@ $name [$($done)* $field,] $($rest)*)
+    };
     (@ $name:ident [$($done:tt)*] $field:ident : $value:expr, $($rest:tt)*) => {
         $crate::pin_init!(@ $name [$($done)* $field: $value,] $($rest)*)
     };

@@ -260,7 +260,7 @@ pub(crate) struct HandoffSend {
 
     /// How the client's packets get there: direct (the default) is in a frame to a neighbour, tunnel
     /// in a packet, which the other host has to unpack.
-    #[arg(long, value_parser = named::<NodeOutput>(NodeOutput::ALL.iter().filter_map(|v| v.name()).collect()))]
+    #[arg(long, value_parser = named::<NodeOutput>([NodeOutput::Direct, NodeOutput::Tunnel].iter().filter_map(|v| v.name()).collect()))]
     pub(crate) output: Option<NodeOutput>,
 
     /// File with what was read from the socket last and is to be read again there.
@@ -326,19 +326,20 @@ pub(crate) enum VipVerb {
 pub(crate) enum ServiceVerb {
     /// Make a service without nodes.
     Add {
-        /// Destination of its packets; port 0 is any, but not for the scheduler `hash`.
+        /// Destination of its packets; port 0 is any, for the schedulers `rr`, `weighted` and `ports`.
         #[arg(value_name = "ADDRESS:PORT")]
         service: SocketAddr,
 
         /// How a node is chosen.
         ///
         /// rr: each packet goes to the next node. weighted: the same, by weight. hash: all packets of a
-        /// connection go to the node that scores highest for it. ports: to the node that owns the destination
-        /// port.
+        /// connection go to the node that scores highest for it. source: the same by the client's address. ports: to
+        /// the node that owns the destination port. least: a new connection goes to the node that has the fewest. With
+        /// nodes of output nat or rewrite all but ports choose once for each connection.
         #[arg(long, value_parser = named::<Scheduler>(Scheduler::ALL.iter().filter_map(|v| v.name()).collect()))]
         scheduler: Scheduler,
 
-        /// Mixed into the scores of hash; the same on all hosts.
+        /// Mixed into the scores of hash and source; the same on all hosts.
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u32>,
     },
@@ -399,9 +400,17 @@ pub(crate) struct NodeSet {
     #[arg(long, value_parser = named::<NodeState>(NodeState::ALL.iter().filter_map(|v| v.name()).collect()))]
     pub(crate) state: Option<NodeState>,
 
-    /// How packets get to it: direct is in a frame to a neighbour, tunnel in a packet.
+    /// How packets get to it: direct is in a frame to a neighbour, tunnel in a packet; nat and rewrite with another
+    /// destination.
+    ///
+    /// nat: the server's answers come back by this host. rewrite: the server answers clients itself; on its host the
+    /// node is `--local`.
     #[arg(long, value_parser = named::<NodeOutput>(NodeOutput::ALL.iter().filter_map(|v| v.name()).collect()))]
     pub(crate) output: Option<NodeOutput>,
+
+    /// The server's port there, of output nat and rewrite; 0 is the service's.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
 
     /// The node is this host.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -471,6 +480,7 @@ mod tests {
             "splicectl service del 192.0.2.1:80 [::1]:80",
             "splicectl node set 192.0.2.1:80 1",
             "splicectl node set 192.0.2.1:80 1 --via 10.0.0.1 --weight 255 --state draining --local",
+            "splicectl node set 192.0.2.1:80 1 --output nat --port 8080",
             "splicectl node set 192.0.2.1:0 1 --output tunnel --local=false --ports 20000-29999",
             "splicectl node del 192.0.2.1:80 1 2",
             "splicectl nodes -j",

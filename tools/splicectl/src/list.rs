@@ -6,7 +6,7 @@ use crate::fail::Fail;
 use crate::format::{self, Signs};
 use crate::output::Output;
 use crate::table::{Cell, Style, Table, left, right};
-use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceState};
+use tcp_splice_netlink::{Client, Splice, SpliceFlags, SpliceKind, SpliceState};
 
 pub(crate) fn run(out: &Output) -> Result<(), Fail> {
     let mut splices = Client::open()
@@ -23,7 +23,7 @@ pub(crate) fn run(out: &Output) -> Result<(), Fail> {
 /// How a state looks.
 pub(crate) fn style(state: SpliceState) -> Style {
     match state {
-        SpliceState::Arming | SpliceState::Draining => Style::Yellow,
+        SpliceState::Arming | SpliceState::Draining | SpliceState::Opening => Style::Yellow,
         SpliceState::Established => Style::Green,
         SpliceState::Closing | SpliceState::Returning => Style::Cyan,
         SpliceState::Tombstone => Style::Dim,
@@ -35,7 +35,12 @@ fn state(splice: &Splice) -> Cell {
     let is_split = splice
         .flags
         .is_some_and(|flags| flags.contains(SpliceFlags::SPLIT));
-    let half = if is_split { ", split" } else { "" };
+    let half = match splice.kind {
+        _ if is_split => ", split",
+        Some(SpliceKind::Nat) => ", nat",
+        Some(SpliceKind::Rewrite) => ", rewrite",
+        _ => "",
+    };
     match splice.state {
         Some(state) => Cell::styled(format!("{state}{half}"), style(state)),
         None => "?".into(),
@@ -122,6 +127,22 @@ mod tests {
             line.starts_with(" 3  established, split  192.0.2.1:40000"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn connections_of_services_are_named() {
+        let mut nat = splice(3);
+        nat.kind = Some(SpliceKind::Nat);
+        let mut opening = splice(4);
+        opening.kind = Some(SpliceKind::Rewrite);
+        opening.state = Some(SpliceState::Opening);
+        let text = table(&[nat, opening], UNICODE).render(false);
+        for (line, start) in text.lines().skip(1).zip([
+            " 3  established, nat  192.0.2.1:40000",
+            " 4  opening, rewrite  192.0.2.1:40000",
+        ]) {
+            assert!(line.starts_with(start), "{line}");
+        }
     }
 
     #[test]

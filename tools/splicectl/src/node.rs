@@ -50,6 +50,7 @@ fn node(set: &NodeSet) -> Node {
         flags: set.local.map(flags),
         port_low: set.ports.map(|(low, _)| low),
         port_high: set.ports.map(|(_, high)| high),
+        server_port: set.port,
         ..Node::default()
     }
 }
@@ -99,6 +100,7 @@ fn table(nodes: &[Node]) -> Table {
         left("OUTPUT"),
         left("PORTS"),
         right("PACKETS"),
+        right("CONNECTIONS"),
     ]);
     for node in nodes {
         let text = |value: Option<String>| value.unwrap_or("?".into());
@@ -111,7 +113,11 @@ fn table(nodes: &[Node]) -> Table {
         };
         let ports = match (node.port_low, node.port_high) {
             (Some(low), Some(high)) => format!("{low}-{high}"),
-            _ => "any".into(),
+            // Where its server is.
+            _ => match node.server_port {
+                Some(port) => format!("to {port}"),
+                None => "any".into(),
+            },
         };
         table.row(vec![
             format::endpoint(node.address, node.port).into(),
@@ -126,6 +132,9 @@ fn table(nodes: &[Node]) -> Table {
             text(output).into(),
             ports.into(),
             text(node.packets.map(|packets| packets.to_string())).into(),
+            node.connections
+                .map_or("".into(), |connections| connections.to_string())
+                .into(),
         ]);
     }
     table
@@ -155,11 +164,15 @@ mod tests {
         last.flags = Some(NodeFlags::LOCAL);
         (last.port_low, last.port_high) = (Some(20000), Some(29999));
         let lines = [
-            "SERVICE       NODE  VIA        STATE     SINCE  WEIGHT  OUTPUT  PORTS        PACKETS",
+            "SERVICE       NODE  VIA        STATE     SINCE  WEIGHT  OUTPUT  PORTS        PACKETS  CONNECTIONS",
             "192.0.2.1:80     1  10.0.0.11  up        3m12s       1  direct  any            12345",
             "192.0.2.1:80     2  10.0.0.12  draining  3m12s       1  local   20000-29999        0",
+            "192.0.2.1:80     3  10.0.0.13  up        3m12s       1  nat     to 8080            9            2",
         ];
-        let table = table(&[node(1, NodeState::Up, 12345), last]);
+        let mut nat = node(3, NodeState::Up, 9);
+        nat.output = Some(NodeOutput::Nat);
+        (nat.server_port, nat.connections) = (Some(8080), Some(2));
+        let table = table(&[node(1, NodeState::Up, 12345), last, nat]);
         assert_eq!(table.render(false), lines.join("\n") + "\n");
     }
 }

@@ -44,7 +44,10 @@ fn text(mut splices: Vec<Splice>) -> Result<String, Fail> {
 
 /// Whether there is a point in making the splice again.
 pub(crate) fn is_live(splice: &Splice) -> bool {
-    splice.state != Some(SpliceState::Tombstone)
+    !matches!(
+        splice.state,
+        Some(SpliceState::Tombstone | SpliceState::Opening)
+    )
 }
 
 /// Writes a file beside the one meant and puts it in its place, so that there is always a whole one.
@@ -84,9 +87,12 @@ pub(crate) mod tests {
         returning.state = Some(SpliceState::Returning);
         let mut on_fin = splice(6);
         on_fin.flags = Some(SpliceFlags::RETURN_ON_FIN);
+        let mut opening = splice(7);
+        opening.state = Some(SpliceState::Opening);
         let text = saved(vec![
             splice(3),
             ended,
+            opening,
             limited,
             splice(1),
             returning,

@@ -47,6 +47,12 @@ fn text(splice: &Splice, arrow: &str, color: bool) -> String {
     line(
         &mut out,
         2,
+        "kind",
+        splice.kind.map(|kind| kind.to_string()),
+    );
+    line(
+        &mut out,
+        2,
         "reason",
         splice.reason.map(|reason| reason.to_string()),
     );
@@ -180,7 +186,7 @@ fn flow_lines(out: &mut String, flow: &Flow, arrow: &str) {
 mod tests {
     use super::*;
     use crate::format::tests::splice;
-    use tcp_splice_netlink::{SpliceFlags, SpliceState};
+    use tcp_splice_netlink::{SpliceFlags, SpliceKind, SpliceState};
 
     #[test]
     fn a_split_one_says_so() {
@@ -191,6 +197,14 @@ mod tests {
             text.contains("  flags             replicated split\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_kind_is_shown() {
+        let mut splice = splice(7);
+        splice.kind = Some(SpliceKind::Nat);
+        let text = text(&splice, "→", false);
+        assert!(text.contains("  kind              nat\n"), "{text}");
     }
 
     #[test]

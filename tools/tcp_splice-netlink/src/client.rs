@@ -439,6 +439,7 @@ impl Client {
                 flags: node.flags,
                 port_low: node.port_low,
                 port_high: node.port_high,
+                server_port: node.server_port,
             },
         )
     }

@@ -49,19 +49,22 @@ pub enum SpliceState {
     Returning,
     /// Ended; late packets are still carried or answered until the entry is removed.
     Tombstone,
+    /// A service has given the connection to a server, which has not answered yet.
+    Opening,
     /// A value that a newer kernel has.
     Unknown(u32),
 }
 
 impl SpliceState {
     /// Every value that has a name.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Arming,
         Self::Draining,
         Self::Established,
         Self::Closing,
         Self::Returning,
         Self::Tombstone,
+        Self::Opening,
     ];
 
     /// The name in the specification, if the value has one.
@@ -73,6 +76,7 @@ impl SpliceState {
             Self::Closing => "closing",
             Self::Returning => "returning",
             Self::Tombstone => "tombstone",
+            Self::Opening => "opening",
             Self::Unknown(_) => return None,
         })
     }
@@ -86,6 +90,7 @@ impl SpliceState {
             3 => Self::Closing,
             4 => Self::Returning,
             5 => Self::Tombstone,
+            6 => Self::Opening,
             other => Self::Unknown(other),
         }
     }
@@ -99,6 +104,7 @@ impl SpliceState {
             Self::Closing => 3,
             Self::Returning => 4,
             Self::Tombstone => 5,
+            Self::Opening => 6,
             Self::Unknown(value) => value,
         }
     }
@@ -132,6 +138,98 @@ impl Serialize for SpliceState {
 }
 
 impl<'de> Deserialize<'de> for SpliceState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// What the two flows are of.
+///
+/// As a string it is the name in the specification, or the number if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpliceKind {
+    /// Two connections, of a proxy.
+    Splice,
+    /// A connection that has moved to another host, which gets the client's packets as they are.
+    Handoff,
+    /// A connection that a service has given to a server, whose answers come by here; addresses and
+    /// ports are rewritten, and no numbers.
+    Nat,
+    /// The same, of a server that answers the client itself; the flow to the client is not seen
+    /// here.
+    Rewrite,
+    /// A value that a newer kernel has.
+    Unknown(u32),
+}
+
+impl SpliceKind {
+    /// Every value that has a name.
+    pub const ALL: [Self; 4] = [Self::Splice, Self::Handoff, Self::Nat, Self::Rewrite];
+
+    /// The name in the specification, if the value has one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Splice => "splice",
+            Self::Handoff => "handoff",
+            Self::Nat => "nat",
+            Self::Rewrite => "rewrite",
+            Self::Unknown(_) => return None,
+        })
+    }
+
+    /// The value with this number.
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Splice,
+            1 => Self::Handoff,
+            2 => Self::Nat,
+            3 => Self::Rewrite,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The number of the value.
+    pub const fn to_u32(self) -> u32 {
+        match self {
+            Self::Splice => 0,
+            Self::Handoff => 1,
+            Self::Nat => 2,
+            Self::Rewrite => 3,
+            Self::Unknown(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for SpliceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&self.to_u32().to_string()),
+        }
+    }
+}
+
+impl FromStr for SpliceKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.name() == Some(text))
+            .or_else(|| text.parse().ok().map(Self::from_u32))
+            .ok_or_else(|| format!("{text:?} is no splice-kind"))
+    }
+}
+
+impl Serialize for SpliceKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SpliceKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?
             .parse()
@@ -553,7 +651,8 @@ impl<'de> Deserialize<'de> for FlowFlags {
 /// As a string it is the name in the specification, or the number if it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheduler {
-    /// Each packet goes to the next node that is up, whatever connection it belongs to.
+    /// Each packet goes to the next node that is up, whatever connection it belongs to; of nodes
+    /// with output nat or rewrite, each connection.
     Rr,
     /// The same, in proportion to the weights.
     Weighted,
@@ -562,13 +661,25 @@ pub enum Scheduler {
     Hash,
     /// A packet goes to the node whose range contains its destination port.
     Ports,
+    /// A connection goes to the node that has the fewest for its weight; of those that are equal,
+    /// in turn. For nodes with output nat or rewrite, where connections are known.
+    Least,
+    /// As hash, by the client's address alone; all its connections go to one node.
+    Source,
     /// A value that a newer kernel has.
     Unknown(u32),
 }
 
 impl Scheduler {
     /// Every value that has a name.
-    pub const ALL: [Self; 4] = [Self::Rr, Self::Weighted, Self::Hash, Self::Ports];
+    pub const ALL: [Self; 6] = [
+        Self::Rr,
+        Self::Weighted,
+        Self::Hash,
+        Self::Ports,
+        Self::Least,
+        Self::Source,
+    ];
 
     /// The name in the specification, if the value has one.
     pub const fn name(self) -> Option<&'static str> {
@@ -577,6 +688,8 @@ impl Scheduler {
             Self::Weighted => "weighted",
             Self::Hash => "hash",
             Self::Ports => "ports",
+            Self::Least => "least",
+            Self::Source => "source",
             Self::Unknown(_) => return None,
         })
     }
@@ -588,6 +701,8 @@ impl Scheduler {
             1 => Self::Weighted,
             2 => Self::Hash,
             3 => Self::Ports,
+            4 => Self::Least,
+            5 => Self::Source,
             other => Self::Unknown(other),
         }
     }
@@ -599,6 +714,8 @@ impl Scheduler {
             Self::Weighted => 1,
             Self::Hash => 2,
             Self::Ports => 3,
+            Self::Least => 4,
+            Self::Source => 5,
             Self::Unknown(value) => value,
         }
     }
@@ -734,19 +851,28 @@ pub enum NodeOutput {
     Direct,
     /// In a packet of its own family to the address of the node (IPIP, IP6IP6).
     Tunnel,
+    /// With the node's address, and its port, as destination, as it is routed. The server's answers
+    /// have to come by this host, and get the service's address and port as source. The first
+    /// packet of a connection chooses the node for all.
+    Nat,
+    /// The same on the way to the server, which answers the client itself: on its host the node is
+    /// local, and what the server sends gets the service's address and port there.
+    Rewrite,
     /// A value that a newer kernel has.
     Unknown(u32),
 }
 
 impl NodeOutput {
     /// Every value that has a name.
-    pub const ALL: [Self; 2] = [Self::Direct, Self::Tunnel];
+    pub const ALL: [Self; 4] = [Self::Direct, Self::Tunnel, Self::Nat, Self::Rewrite];
 
     /// The name in the specification, if the value has one.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::Direct => "direct",
             Self::Tunnel => "tunnel",
+            Self::Nat => "nat",
+            Self::Rewrite => "rewrite",
             Self::Unknown(_) => return None,
         })
     }
@@ -756,6 +882,8 @@ impl NodeOutput {
         match value {
             0 => Self::Direct,
             1 => Self::Tunnel,
+            2 => Self::Nat,
+            3 => Self::Rewrite,
             other => Self::Unknown(other),
         }
     }
@@ -765,6 +893,8 @@ impl NodeOutput {
         match self {
             Self::Direct => 0,
             Self::Tunnel => 1,
+            Self::Nat => 2,
+            Self::Rewrite => 3,
             Self::Unknown(value) => value,
         }
     }
@@ -1340,6 +1470,9 @@ pub struct Splice {
     /// What it does at certain moments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flags: Option<SpliceFlags>,
+    /// What its flows are of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<SpliceKind>,
 }
 
 impl Splice {
@@ -1362,6 +1495,7 @@ impl Splice {
                 13 => this.limit_to_server = Some(attr.uint()?),
                 14 => this.limit_to_client = Some(attr.uint()?),
                 15 => this.flags = Some(SpliceFlags(attr.u32()?)),
+                17 => this.kind = Some(SpliceKind::from_u32(attr.u32()?)),
                 _ => {}
             }
         }
@@ -1476,6 +1610,26 @@ pub struct Stats {
     /// Connections that came from another host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_over: Option<u64>,
+    /// Connections of services that exist now and were not answered by a server yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opening: Option<u64>,
+    /// Connections that services gave to a server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned: Option<u64>,
+    /// Packets of this host's servers that were given the address of their service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<u64>,
+    /// Packets of services that give connections to servers, dropped because they were of no
+    /// connection that is known and opened none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_no_row: Option<u64>,
+    /// SYNs of services dropped because too many connections had not been answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_opening: Option<u64>,
+    /// SYNs of services dropped because there are too many rows, or because another service has
+    /// given a connection of the same client's address and port to the same server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_full: Option<u64>,
 }
 
 impl Stats {
@@ -1517,6 +1671,12 @@ impl Stats {
                 30 => this.forwarded = Some(attr.uint()?),
                 31 => this.handed_off = Some(attr.uint()?),
                 32 => this.taken_over = Some(attr.uint()?),
+                33 => this.opening = Some(attr.uint()?),
+                34 => this.assigned = Some(attr.uint()?),
+                35 => this.rewritten = Some(attr.uint()?),
+                36 => this.drop_no_row = Some(attr.uint()?),
+                37 => this.drop_opening = Some(attr.uint()?),
+                38 => this.drop_full = Some(attr.uint()?),
                 _ => {}
             }
         }
@@ -1689,6 +1849,42 @@ impl Stats {
                 "Connections that came from another host.",
                 self.taken_over,
             ),
+            (
+                "opening",
+                "Connections of services that exist now and were not answered by a server \
+                 yet.",
+                self.opening,
+            ),
+            (
+                "assigned",
+                "Connections that services gave to a server.",
+                self.assigned,
+            ),
+            (
+                "rewritten",
+                "Packets of this host's servers that were given the address of their \
+                 service.",
+                self.rewritten,
+            ),
+            (
+                "drop-no-row",
+                "Packets of services that give connections to servers, dropped because they \
+                 were of no connection that is known and opened none.",
+                self.drop_no_row,
+            ),
+            (
+                "drop-opening",
+                "SYNs of services dropped because too many connections had not been \
+                 answered.",
+                self.drop_opening,
+            ),
+            (
+                "drop-full",
+                "SYNs of services dropped because there are too many rows, or because \
+                 another service has given a connection of the same client's address and port \
+                 to the same server.",
+                self.drop_full,
+            ),
         ]
         .into_iter()
         .filter_map(|(name, doc, value)| Some((name, doc, value?)))
@@ -1705,14 +1901,14 @@ pub struct Service {
     /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    /// Destination port of the packets; 0 is any, for the schedulers ports, rr and weighted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// How a node is chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<Scheduler>,
-    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
-    /// absent.
+    /// Mixed into the scores of the schedulers hash and source; the same on all hosts of a service,
+    /// 0 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     /// How many nodes it has.
@@ -1775,12 +1971,20 @@ pub struct Node {
     /// Last destination port that it owns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port_high: Option<u16>,
-    /// Packets that this host has sent to it; a GSO packet counts once.
+    /// Packets that this host has sent to it; a GSO packet counts once. Of output nat and rewrite,
+    /// connections that it was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packets: Option<u64>,
     /// Milliseconds since it was made or its state was last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
+    /// The server's port, of output nat and rewrite; 0, as if absent when the node is made, is the
+    /// service's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_port: Option<u16>,
+    /// Connections that it was given and that have not ended; of output nat and rewrite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
 }
 
 impl Node {
@@ -1802,6 +2006,8 @@ impl Node {
                 10 => this.port_high = Some(attr.be16()?),
                 11 => this.packets = Some(attr.uint()?),
                 12 => this.since = Some(attr.uint()?),
+                13 => this.server_port = Some(attr.be16()?),
+                14 => this.connections = Some(attr.uint()?),
                 _ => {}
             }
         }
@@ -2095,6 +2301,10 @@ pub(crate) static SPLICE: Set = Set(&[
         name: "mode",
         nest: None,
     },
+    Field {
+        name: "kind",
+        nest: None,
+    },
 ]);
 
 /// Names of the `service` attributes, from id 1.
@@ -2169,6 +2379,14 @@ pub(crate) static NODE: Set = Set(&[
     },
     Field {
         name: "since",
+        nest: None,
+    },
+    Field {
+        name: "server-port",
+        nest: None,
+    },
+    Field {
+        name: "connections",
         nest: None,
     },
 ]);
@@ -2486,12 +2704,12 @@ impl Request for StatsGetRequest {
 pub(crate) struct ServiceNewRequest {
     /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
     pub(crate) address: Option<IpAddr>,
-    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    /// Destination port of the packets; 0 is any, for the schedulers ports, rr and weighted.
     pub(crate) port: Option<u16>,
     /// How a node is chosen.
     pub(crate) scheduler: Option<Scheduler>,
-    /// Mixed into the scores of the scheduler hash; the same on all hosts of a service, 0 if
-    /// absent.
+    /// Mixed into the scores of the schedulers hash and source; the same on all hosts of a service,
+    /// 0 if absent.
     pub(crate) seed: Option<u32>,
 }
 
@@ -2525,7 +2743,7 @@ impl Request for ServiceNewRequest {
 pub(crate) struct ServiceGetRequest {
     /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
     pub(crate) address: Option<IpAddr>,
-    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    /// Destination port of the packets; 0 is any, for the schedulers ports, rr and weighted.
     pub(crate) port: Option<u16>,
 }
 
@@ -2569,7 +2787,7 @@ impl Request for ServiceGetDumpRequest {
 pub(crate) struct ServiceDelRequest {
     /// Destination address of the packets; 4 bytes for IPv4, 16 for IPv6.
     pub(crate) address: Option<IpAddr>,
-    /// Destination port of the packets; 0 is any, for the scheduler ports only.
+    /// Destination port of the packets; 0 is any, for the schedulers ports, rr and weighted.
     pub(crate) port: Option<u16>,
 }
 
@@ -2615,6 +2833,9 @@ pub(crate) struct NodeSetRequest {
     pub(crate) port_low: Option<u16>,
     /// Last destination port that it owns.
     pub(crate) port_high: Option<u16>,
+    /// The server's port, of output nat and rewrite; 0, as if absent when the node is made, is the
+    /// service's.
+    pub(crate) server_port: Option<u16>,
 }
 
 impl Request for NodeSetRequest {
@@ -2652,6 +2873,9 @@ impl Request for NodeSetRequest {
         }
         if let Some(value) = self.port_high {
             out.be16(10, value);
+        }
+        if let Some(value) = self.server_port {
+            out.be16(13, value);
         }
     }
 

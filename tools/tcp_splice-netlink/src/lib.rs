@@ -32,6 +32,7 @@ pub use error::Error;
 pub use events::{Event, Events};
 pub use generated::{
     DelMode, EndReason, FAMILY_NAME, Flow, FlowFlags, Handoff, HandoffFlags, HandoffStream, Node,
-    NodeFlags, NodeOutput, NodeState, Scheduler, Service, Splice, SpliceFlags, SpliceState, Stats,
+    NodeFlags, NodeOutput, NodeState, Scheduler, Service, Splice, SpliceFlags, SpliceKind,
+    SpliceState, Stats,
 };
 pub use handoff::{Migrant, Piece};

@@ -27,7 +27,7 @@ pub mod dispatch {
     use crate::{
         net::{netfilter::Verdict, skbuff::Packet},
         pernet::Ns,
-        xlate::{icmp::Quote, FlowKey, IpHeader},
+        xlate::{edit::Edit, icmp::Quote, FlowKey, IpHeader},
     };
     use kernel::sync::rcu::Guard;
 
@@ -59,6 +59,22 @@ pub mod dispatch {
         _guard: &Guard,
     ) -> Verdict {
         Verdict::Accept(packet)
+    }
+
+    /// One that has taken a place of the table.
+    pub fn reopened(
+        _ns: &Ns,
+        packet: Packet,
+        _key: &FlowKey,
+        _ip: &IpHeader,
+        _guard: &Guard,
+    ) -> Verdict {
+        Verdict::Accept(packet)
+    }
+
+    /// No server here is a service's.
+    pub fn source_of(_ns: &Ns, _packet: &Packet, _key: &FlowKey, _guard: &Guard) -> Option<Edit> {
+        None
     }
 
     /// What is neither.

@@ -23,6 +23,8 @@ pub struct Ns {
     pub flows: flow::Table,
     /// Where alarms ring.
     pub queue: Queue,
+    /// Connections of services that are to be answered.
+    pub opening: Cell<usize>,
     counters: [Cell<u64>; Stat::COUNT],
 }
 
@@ -34,6 +36,7 @@ impl Ns {
             net: Box::leak(Box::new(Net(Vec::new().into()))),
             flows: flow::Table::new(),
             queue: Queue,
+            opening: Cell::new(0),
             counters: std::array::from_fn(|_| Cell::new(0)),
         }
     }
@@ -81,9 +84,25 @@ impl Ns {
     /// # Errors
     ///
     /// `EEXIST`.
-    pub fn add(&self, splice: &Arc<Splice>) -> Result {
+    pub fn add(&self, splice: &Arc<Splice>, _: ()) -> Result {
         self.flows.insert(splice, Splice::to_server)?;
         self.flows.insert(splice, Splice::to_client)
+    }
+
+    /// There is room.
+    pub fn is_full(&self) -> bool {
+        false
+    }
+
+    /// One more connection is to be answered, of few.
+    pub fn begin_opening(&self) -> Option<bool> {
+        self.opening.set(self.opening.get() + 1);
+        Some(false)
+    }
+
+    /// One less.
+    pub fn end_opening(&self) {
+        self.opening.set(self.opening.get() - 1);
     }
 
     /// The splice that has a flow of this key.

@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 use xlate::choose::{
-    by_score, by_score_among, flow_hash, rank, Ask, Choice, Member, Origin, State, Wheel,
+    by_load, by_score, by_score_among, flow_hash, rank, source_hash, Ask, Choice, Member, Origin,
+    State, Wheel,
 };
 use xlate::FlowKey;
 
@@ -46,6 +47,54 @@ fn order(members: &[Member], flow: u64) -> Vec<usize> {
 
 proptest! {
     #![proptest_config(crate::config())]
+
+    /// The least loaded: nobody who takes connections would be left with fewer for its weight; from each start one of
+    /// these, and each of them from one.
+    #[test]
+    fn the_fewest_for_its_weight(members in members(), loads in prop::collection::vec(any::<u32>(), 12), start: usize) {
+        let chosen = by_load(&members, start, |i| loads[i]);
+        let ups = members.iter().any(|m| m.state == State::Up);
+        let takes = |m: &Member| m.state == State::Up || !ups && m.state == State::Draining;
+        // As fractions, with room.
+        let cost = |i: usize| (u128::from(loads[i]) + 1, u128::from(members[i].weight));
+        let fewer = |a: (u128, u128), b: (u128, u128)| a.0 * b.1 < b.0 * a.1;
+        let best: Vec<usize> = (0..members.len())
+            .filter(|&i| takes(&members[i]))
+            .filter(|&i| (0..members.len()).filter(|&j| takes(&members[j])).all(|j| !fewer(cost(j), cost(i))))
+            .collect();
+        match chosen {
+            Some(i) => prop_assert!(best.contains(&i)),
+            None => prop_assert!(best.is_empty()),
+        }
+        let mut found: Vec<usize> = (0..members.len()).filter_map(|start| by_load(&members, start, |i| loads[i])).collect();
+        found.sort_unstable();
+        found.dedup();
+        prop_assert_eq!(found, best);
+    }
+
+    /// Connections that stay are spread by weight: none has more for its weight than another would with one more.
+    #[test]
+    fn loads_follow_weights(weights in prop::collection::vec(1..=255u8, 1..8), n in 1..600usize) {
+        let member = |(id, weight): (usize, &u8)| Member { id: id as u32, weight: *weight, state: State::Up, ports: (0, 0) };
+        let members: Vec<Member> = weights.iter().enumerate().map(member).collect();
+        let mut loads = vec![0u32; members.len()];
+        for turn in 0..n {
+            loads[by_load(&members, turn, |i| loads[i]).unwrap()] += 1;
+        }
+        for (a, x) in members.iter().zip(&loads) {
+            for (b, y) in members.iter().zip(&loads) {
+                prop_assert!(u64::from(*x) * u64::from(b.weight) <= (u64::from(*y) + 1) * u64::from(a.weight));
+            }
+        }
+    }
+
+    /// A client is its address, whatever it connects to and from which port.
+    #[test]
+    fn a_client_has_one_server(members in members(), saddr: [u8; 4], sport: u16, daddr: [u8; 4], dport: u16, seed: u32) {
+        let node = |key: &FlowKey| by_score(&members, &ask(source_hash(seed, key), true));
+        let one = node(&FlowKey::v4(saddr, sport, daddr, dport));
+        prop_assert_eq!(one, node(&FlowKey::v4(saddr, !sport, [9; 4], 1)));
+    }
 
     /// A node that goes moves its own flows and no other; one that comes takes flows and moves none between others.
     #[test]

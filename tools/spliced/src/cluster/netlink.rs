@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tcp_splice_netlink::{
     Client, Connections, EndReason, Error, Event, Events, Flow, FlowFlags, Migrant, Node,
-    NodeOutput, Splice, SpliceFlags, SpliceNew, SpliceState,
+    NodeOutput, Splice, SpliceFlags, SpliceKind, SpliceNew, SpliceState,
 };
 
 use super::kernel::{Dispatch, Heard, Kernel, KernelError, NodeState, Seen, Standing, Watch};
@@ -166,6 +166,10 @@ fn row(splice: &Splice) -> Option<Row> {
 
 /// How a splice stands, for the cluster; `None` for what it has no use for.
 fn seen(splice: &Splice) -> Option<Seen> {
+    if matches!(splice.kind, Some(SpliceKind::Nat | SpliceKind::Rewrite)) {
+        // Of a service of this host; no proxy has made it.
+        return None;
+    }
     let id = splice.id?;
     let flows = [splice.to_server.as_ref()?, splice.to_client.as_ref()?];
     let has_moved = flows.iter().any(|flow| flow.via.is_some());
@@ -545,6 +549,9 @@ mod tests {
             standing(&over),
             Some(Standing::Over(row.key(), Reason(EndReason::Idle.to_u32())))
         );
+        // Nor are connections of services.
+        assert_eq!(standing(&|s| s.kind = Some(SpliceKind::Nat)), None);
+        assert_eq!(standing(&|s| s.kind = Some(SpliceKind::Rewrite)), None);
         // Flows that are not each other's reverse, or not whole, are none of the cluster's.
         assert_eq!(standing(&|s| s.to_client = s.to_server.clone()), None);
         assert_eq!(

@@ -7,10 +7,21 @@ use kernel::sync::rcu::Guard;
 use xlate::Family;
 
 /// How a packet gets to another host.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// In a frame.
     Direct,
+    /// By rewriting, both ways.
+    Nat,
+    /// By rewriting, one way.
+    Rewrite,
+}
+
+impl Output {
+    /// Whether packets get there as they came.
+    pub fn is_unchanged(self) -> bool {
+        matches!(self, Output::Direct)
+    }
 }
 
 /// Another host.

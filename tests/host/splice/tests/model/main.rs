@@ -3,6 +3,7 @@
 //! Two TCP ends and a splice between them: the packet path, the translation and the flow lifecycle of the
 //! module, over networks that do what networks may.
 
+mod assigned;
 mod found;
 mod handoff;
 #[path = "../../../tests/properties/model.rs"]
