@@ -121,7 +121,8 @@ pub fn moved(
     flow.count();
     let is_rst = seg.flags.contains(Flags::RST);
     let mut closed = false;
-    if !is_rst {
+    // A SYN that is sent again says nothing, nor does one that was made up.
+    if !seg.flags.intersects(Flags::RST.union(Flags::SYN)) {
         let headers = terms
             .edit
             .timestamps
@@ -132,7 +133,7 @@ pub fn moved(
         }
         // Somebody may have made it up, who does not know the number.
         let fin = seg.flags.contains(Flags::FIN) && seg.seq == flow.seq_next();
-        if seg.seq_len() > 0 && !seg.flags.contains(Flags::SYN) {
+        if seg.seq_len() > 0 {
             flow.advance(seg.seq_end());
         }
         flow.note_ack(seg.ack, flow::window_end(seg, terms));

@@ -92,11 +92,11 @@ def setup(output, scheduler, weights=()):
 
 def fetch(name):
     """A file of the service; its server."""
-    p = run("client", "curl", "-sS", "--fail", "--max-time", 60 * SLOW, "-D", "/dev/stderr", "-o", f"{OUT}/body", f"http://{HOST}/{name}")
+    p = run("client", "curl", "-sS", "--fail", "--max-time", 60 * SLOW, "-D", "-", "-o", f"{OUT}/body", f"http://{HOST}/{name}")
     with open(f"{OUT}/body", "rb") as f, open(f"{FILES}/{name}.sha256") as want:
         same(f"SHA-256 of {name}", hashlib.sha256(f.read()).hexdigest(), want.read().strip())
     os.unlink(f"{OUT}/body")
-    return next(line.split()[1] for line in p.stderr.splitlines() if line.lower().startswith("x-backend"))
+    return next(line.split()[1] for line in p.stdout.splitlines() if line.lower().startswith("x-backend"))
 
 
 class Conn:
@@ -240,7 +240,7 @@ def single_rewriting():
         same(f"packets that {n} rewrote", stats(n)["rewritten"] - rewritten[n], sent)
     same("kinds", {r["kind"] for r in rows() if r["state"] in ("established", "closing")}, {"rewrite"})
     # The client has closed; its server may still answer. But nobody is waiting for anything.
-    same("connections of nodes", {n["connections"] for n in ctl("lb", "nodes")}, {0})
+    wait("no connections of nodes", lambda: {n["connections"] for n in ctl("lb", "nodes")} == {0})
     after = stats()
     same("packets dropped", {k: v - before[k] for k, v in after.items() if k.startswith("drop") and v != before[k]}, {})
 
@@ -334,7 +334,7 @@ def states():
     # Deleted: both ends are told.
     one = next(r for r in rows() if r["to-server"]["sport"] == by["b3"].port)
     same("kind", one["kind"], "nat")
-    ctl("lb", "del", one["id"])
+    run("lb", "splicectl", "del", one["id"])
     try:
         by["b3"].s.recv(1)
         fail("a deleted connection reads")
@@ -358,8 +358,8 @@ def states():
         except ConnectionRefusedError:
             pass
         s.close()
-    after = stats()
-    same("rows of refused ones", (after["assigned"] - before["assigned"], after["opening"], rows()), (4, 0, []))
+    same("connections given", stats()["assigned"] - before["assigned"], 4)
+    wait("no row of them", lambda: (stats()["opening"], rows()) == (0, []), 2)
 
 
 def frame(source, destination, packet):
@@ -397,7 +397,7 @@ def strays():
     frame("client", "lb", segment(ghost, 1002, 77000, SYN))
     wait("another row", lambda: stats()["assigned"] - before["assigned"] == 2)
     wait("instead of the first", lambda: [r["id"] for r in rows()] > [opening[0]["id"]])
-    ctl("lb", "del", rows()[0]["id"])
+    run("lb", "splicectl", "del", rows()[0]["id"])
     same("half open", stats()["opening"], 0)
     seen = capture.end()
     got = {n: [f.seq for f in seen[n, "e0"] if f.src == pton(FAMILY, ghost) and f.flags & SYN] for n in SERVERS}
@@ -430,10 +430,12 @@ def flood():
             most = max(most, stats()["opening"])
     s.close()
     made = lambda: {k: stats()[k] - before[k] for k in ("assigned", "drop-opening")}  # noqa: E731
-    wait("all SYNs are seen", lambda: sum(made().values()) == syns, 60)
+    # A few may be lost on the way: nobody waits for them.
+    wait("the SYNs are seen", lambda: sum(made().values()) >= syns * 9 // 10, 60)
     most = max(most, stats()["opening"])
     print("of", syns, "SYNs:", made(), "half open at most", most)
-    if most > 16_384:
+    # On a slow machine some are gone before the last comes.
+    if not 4096 < most <= 16_384:
         fail(f"{most} connections are half open")
     same("a connection that is there", live.who(), live.name)
     wait("those beyond a quarter are gone soon", lambda: stats()["opening"] <= 4096, 30)
@@ -473,19 +475,19 @@ if __name__ == "__main__":
         use(family)
         two_way()
         single_rewriting()
-        ctl("lb", "del", *(r["id"] for r in rows()))
+        run("lb", "splicectl", "del", *(r["id"] for r in rows()))
         schedulers()
         states()
         strays()
-        if family == 4:
-            flood()
-            refusals()
     step("single rewriting: rows of clients that are gone end")
     setup("rewrite", "rr")
     fetch("small")
     same("rows", [r["kind"] for r in rows()], ["rewrite"])
     wait("the row ends", lambda: not rows(), 110)
     same("its reason", ctl("lb", "list")[-1]["reason"], "fin")
-    # The namespaces end with live rows and services in them.
+    use(4)
+    refusals()
+    flood()
+    # The namespaces end with rows of every kind and services in them.
     setup("nat", "least")
     last = Conn()

@@ -51,6 +51,22 @@ else
 fi
 stop "$PROXY_PID"
 
+step "under a live connection of a service"
+ip -n b1 route add 10.0.1.2 via 10.0.2.1
+proxy splicectl service add 10.0.1.1:81 --scheduler least
+proxy splicectl node set 10.0.1.1:81 1 --via 10.0.2.11 --output nat --port 80
+start nat client curl -sS --fail -o "$T/body" --limit-rate 8M http://10.0.1.1:81/large
+curl=$STARTED_PID
+carries() { one && [ "$(proxy splicectl list -j | jq '[.[] | select(.kind == "nat")][0]["to-client"].bytes')" -gt 1000000 ]; }
+wait_for 20 carries
+# No row holds it, and the client hears from the proxy's own stack that there is nothing.
+rmmod tcp_splice
+timeout 60 tail --pid="$curl" -f /dev/null || fail "curl hangs after the module went"
+rc=0
+wait "$curl" || rc=$?
+expect "curl's verdict after rmmod" "$rc" -ne 0
+insmod /payload/tcp_splice.ko
+
 step "fifty times, with namespaces alive"
 gone() { rmmod tcp_splice; }
 wait_for 30 gone
