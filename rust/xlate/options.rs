@@ -249,6 +249,28 @@ pub fn timestamps(tcp: &[u8]) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
 
+    /// As RFC 9293, RFC 7323 and RFC 2018 have the options of a SYN; what follows one of impossible length is not read.
+    #[test]
+    fn a_syn_offers() {
+        let syn = [
+            2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 1, 2, 0, 0, 0, 0, 1, 3, 3, 7,
+        ];
+        let all = Offer {
+            scale: Some(7),
+            tsval: Some(0x102),
+            sack: true,
+        };
+        assert_eq!(offer(&syn), all);
+        assert_eq!(offer(&[2, 4, 5, 180]), Offer::default());
+        assert_eq!(
+            offer(&[4, 2, 9, 1, 3, 3, 7, 0]),
+            Offer {
+                sack: true,
+                ..Offer::default()
+            }
+        );
+    }
+
     #[test]
     fn list_is_read_to_its_end() {
         let bytes = [

@@ -79,7 +79,8 @@ proptest! {
         let members: Vec<Member> = weights.iter().enumerate().map(member).collect();
         let mut loads = vec![0u32; members.len()];
         for turn in 0..n {
-            loads[by_load(&members, turn, |i| loads[i]).unwrap()] += 1;
+            let i = by_load(&members, turn, |i| loads[i]).unwrap();
+            loads[i] += 1;
         }
         for (a, x) in members.iter().zip(&loads) {
             for (b, y) in members.iter().zip(&loads) {
