@@ -232,7 +232,11 @@ fn assign(
             let found = ns.flows.lookup(key, guard);
             if let Some((splice, _)) = found.filter(|(splice, _)| splice.phase() == Phase::Opening)
             {
-                return hook::opening(ns, splice, Direction::ToServer, packet, ip);
+                return match hook::opening(ns, splice, Direction::ToServer, packet, ip) {
+                    // It was not the same. It comes again.
+                    Verdict::Accept(packet) => drop_packet(ns, packet, Stat::DropNoRow),
+                    verdict => verdict,
+                };
             }
             Stat::DropFull
         }
