@@ -61,7 +61,8 @@ pub struct Ns {
     tombstones: Atomic<usize>,
     /// How many of them are split; 0 spares a look at what is sent here.
     splits: Atomic<usize>,
-    /// Changes when a splice comes or goes, so that a dump can tell.
+    /// Changes when a splice comes or goes, so that a dump can tell; not with connections of services, which may come and go all
+    /// the time. A dump goes by id, so that it has all that stay.
     generation: Atomic<u32>,
     /// How many connections of services were not answered yet.
     opening: Atomic<usize>,
@@ -179,10 +180,16 @@ impl Ns {
         (entries.saturating_sub(tombstones), tombstones)
     }
 
-    /// One splice became a tombstone. Any context.
-    pub fn count_tombstone(&self) {
+    /// A splice became a tombstone. Any context.
+    pub fn count_tombstone(&self, splice: &Splice) {
         self.tombstones.add(1, Relaxed);
-        self.generation.add(1, Relaxed);
+        self.changed(splice);
+    }
+
+    fn changed(&self, splice: &Splice) {
+        if splice.assigned_by().is_none() {
+            self.generation.add(1, Relaxed);
+        }
     }
 
     /// What [`crate::net::netlink::DumpOut::set_generation`] wants.
@@ -268,7 +275,7 @@ impl Ns {
             if splice.wishes().split {
                 self.splits.add(1, Relaxed);
             }
-            self.generation.add(1, Relaxed);
+            self.changed(splice);
             Ok(())
         })
     }
@@ -295,7 +302,7 @@ impl Ns {
                 self.splits.fetch_sub(1, Relaxed);
             }
             self.entries.fetch_sub(1, Relaxed);
-            self.generation.add(1, Relaxed);
+            self.changed(splice);
         }
     }
 

@@ -159,7 +159,7 @@ impl Splice {
         if let Some(assigned) = &self.assigned {
             assigned.close(&self.ns);
         }
-        self.ns.count_tombstone();
+        self.ns.count_tombstone(self);
         self.ns.count(Stat::Ended);
         workqueue::set(self, 0);
         true

@@ -63,7 +63,7 @@ impl Ns {
     }
 
     /// Counts the dead.
-    pub fn count_tombstone(&self) {}
+    pub fn count_tombstone(&self, _: &Splice) {}
 
     /// The next identity.
     pub fn next_id(&self) -> u64 {
