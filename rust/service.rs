@@ -195,7 +195,7 @@ impl Service {
                 self.wheel.turn(&self.members, self.nth() as u64)
             }
             Scheduler::Hash | Scheduler::Source => choose::by_score(&self.members, ask),
-            Scheduler::Least => choose::by_load(&self.members, self.nth(), |i| {
+            Scheduler::Least => choose::by_load(&self.members, self.nth(), &|i| {
                 self.nodes.get(i).map_or(0, |node| node.record.load.get())
             }),
             Scheduler::Ports => choose::by_port(&self.members, ask),

@@ -265,7 +265,7 @@ impl Wheel {
 ///
 /// `load` says how many a node has, by index. Of those that are equal it is the first from `start` on, going round: which
 /// matters when all are idle. Nodes that drain are used if none is up.
-pub fn by_load(members: &[Member], start: usize, load: impl Fn(usize) -> u32) -> Option<usize> {
+pub fn by_load(members: &[Member], start: usize, load: &dyn Fn(usize) -> u32) -> Option<usize> {
     let last_resort = !members.iter().any(Member::is_up);
     let mut best: Option<(u64, u64, usize)> = None;
     let turn = start.checked_rem(members.len()).unwrap_or(0);
@@ -502,7 +502,7 @@ mod tests {
             node(3, State::Up),
             node(4, State::Draining),
         ];
-        let at = |members: &[Member], start, load: [u32; 4]| by_load(members, start, |i| load[i]);
+        let at = |members: &[Member], start, load: [u32; 4]| by_load(members, start, &|i| load[i]);
         // Turns among those that are equal; the one that drains has none, and gets none.
         assert_eq!(at(&members, 0, [0; 4]), Some(0));
         assert_eq!(at(&members, 1, [0; 4]), Some(1));
@@ -525,7 +525,7 @@ mod tests {
         assert_eq!(at(&members, 0, [0, 0, 0, 9]), Some(3));
         members[3].state = State::Down;
         assert_eq!(at(&members, 0, [0; 4]), None);
-        assert_eq!(by_load(&[], 5, |_| 0), None);
+        assert_eq!(by_load(&[], 5, &|_| 0), None);
     }
 
     #[test]

@@ -52,7 +52,7 @@ proptest! {
     /// these, and each of them from one.
     #[test]
     fn the_fewest_for_its_weight(members in members(), loads in prop::collection::vec(any::<u32>(), 12), start: usize) {
-        let chosen = by_load(&members, start, |i| loads[i]);
+        let chosen = by_load(&members, start, &|i| loads[i]);
         let ups = members.iter().any(|m| m.state == State::Up);
         let takes = |m: &Member| m.state == State::Up || !ups && m.state == State::Draining;
         // As fractions, with room.
@@ -66,7 +66,7 @@ proptest! {
             Some(i) => prop_assert!(best.contains(&i)),
             None => prop_assert!(best.is_empty()),
         }
-        let mut found: Vec<usize> = (0..members.len()).filter_map(|start| by_load(&members, start, |i| loads[i])).collect();
+        let mut found: Vec<usize> = (0..members.len()).filter_map(|start| by_load(&members, start, &|i| loads[i])).collect();
         found.sort_unstable();
         found.dedup();
         prop_assert_eq!(found, best);
@@ -79,7 +79,7 @@ proptest! {
         let members: Vec<Member> = weights.iter().enumerate().map(member).collect();
         let mut loads = vec![0u32; members.len()];
         for turn in 0..n {
-            let i = by_load(&members, turn, |i| loads[i]).unwrap();
+            let i = by_load(&members, turn, &|i| loads[i]).unwrap();
             loads[i] += 1;
         }
         for (a, x) in members.iter().zip(&loads) {
