@@ -720,7 +720,8 @@ impl Course<'_> {
         {
             match event {
                 Event::End(ended) if ended.id == splice.id => return Ok(Some(ended)),
-                Event::New(_) => {}
+                // It has drained.
+                Event::New(_) | Event::Change(_) => {}
                 other => return Err(format!("an event that nobody expects: {other:?}")),
             }
         }
