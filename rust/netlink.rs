@@ -189,8 +189,9 @@ impl Handler for Handlers {
         let splice = find_moving(req, &attrs)?;
         if splice.is_expected() {
             let ns = Ns::of(req.net())?;
+            let owner = listener(req, &ns, &attrs)?;
             return splice
-                .arrive()
+                .arrive(owner.as_ref())
                 .inspect_err(|_| ns.count(Stat::Refused))
                 .map_err(|absent| refuse_arrival(req, absent));
         }
@@ -577,6 +578,19 @@ fn socket(req: &Request<'_>, fd: u32, attr: u16) -> Result<TcpSocket> {
             req.refuse_attr(e, attr, fmt!("descriptor {fd} is not open in the caller"))
         }
     })
+}
+
+/// The socket of the caller that is to have a connection, if it names one.
+fn listener(req: &Request<'_>, ns: &Ns, attrs: &HandoffAttrs<'_>) -> Result<Option<TcpSocket>> {
+    let Some(fd) = attrs.fd() else {
+        return Ok(None);
+    };
+    let socket = socket(req, fd, handoff_attr::FD)?;
+    if socket.is_in(ns.net) {
+        Ok(Some(socket))
+    } else {
+        Err(refuse(req, Refusal::OtherNamespace))
+    }
 }
 
 /// Bytes in an answer of `handoff-read`, at most.

@@ -75,10 +75,11 @@ pub const CMD_HANDOFF_IMPORT: u8 = 19;
 /// Add bytes to a connection that is being imported, each stream in order. What was received may
 /// have gaps after rcv-next.
 pub const CMD_HANDOFF_WRITE: u8 = 20;
-/// Of an imported connection: it goes into the accept queue of whoever listens on its address and
-/// port, its bytes waiting to be read, and is an ordinary connection of this host. Of an exported
-/// one: another host has it, the socket is gone without a FIN or a RST, and the client's packets go
-/// to that host.
+/// Of an imported connection: it goes into the accept queue of the listening socket fd or, without
+/// fd, of whoever listens on its address and port, its bytes waiting to be read, and is an ordinary
+/// connection of this host. Whoever is refused aborts it, which fails with ENOENT if it is
+/// forgotten already. Of an exported one: another host has it, the socket is gone without a FIN or
+/// a RST, and the client's packets go to that host.
 pub const CMD_HANDOFF_COMMIT: u8 = 21;
 /// Of an exported connection: its socket goes on as if nothing had been asked. Of an imported one:
 /// it is forgotten.
@@ -641,7 +642,9 @@ pub mod node_attr {
 pub mod handoff_attr {
     /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
     pub const ID: u16 = 1;
-    /// File descriptor, in the caller, of the connected TCP socket.
+    /// File descriptor, in the caller: of the connected TCP socket that is to move; of an import,
+    /// of a listening TCP socket of the same address family, bound to anything, that is to have the
+    /// connection.
     pub const FD: u16 = 2;
     /// The client's address.
     pub const REMOTE: u16 = 3;
@@ -890,6 +893,7 @@ static HANDOFF_WRITE_POLICY: [Policy; 24] = {
 static HANDOFF_COMMIT_POLICY: [Policy; 26] = {
     let mut policy = [Policy::UNSET; 26];
     policy[handoff_attr::ID as usize] = Policy::uint();
+    policy[handoff_attr::FD as usize] = Policy::u32();
     policy[handoff_attr::OUTPUT as usize] = Policy::u32_max(3);
     policy[handoff_attr::VIA as usize] = Policy::binary(4, 16);
     policy
@@ -1228,7 +1232,9 @@ impl<'a> HandoffAttrs<'a> {
         self.0.uint(handoff_attr::ID)
     }
 
-    /// File descriptor, in the caller, of the connected TCP socket.
+    /// File descriptor, in the caller: of the connected TCP socket that is to move; of an import,
+    /// of a listening TCP socket of the same address family, bound to anything, that is to have the
+    /// connection.
     pub fn fd(&self) -> Option<u32> {
         self.0.u32(handoff_attr::FD)
     }
@@ -2133,10 +2139,11 @@ pub trait Handler {
     /// may have gaps after rcv-next.
     fn handoff_write(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
 
-    /// Of an imported connection: it goes into the accept queue of whoever listens on its address
-    /// and port, its bytes waiting to be read, and is an ordinary connection of this host. Of an
-    /// exported one: another host has it, the socket is gone without a FIN or a RST, and the
-    /// client's packets go to that host.
+    /// Of an imported connection: it goes into the accept queue of the listening socket fd or,
+    /// without fd, of whoever listens on its address and port, its bytes waiting to be read, and is
+    /// an ordinary connection of this host. Whoever is refused aborts it, which fails with ENOENT
+    /// if it is forgotten already. Of an exported one: another host has it, the socket is gone
+    /// without a FIN or a RST, and the client's packets go to that host.
     fn handoff_commit(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
 
     /// Of an exported connection: its socket goes on as if nothing had been asked. Of an imported

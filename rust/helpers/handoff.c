@@ -199,6 +199,20 @@ static struct sock *tcp_splice_listener(struct net *net, struct sk_buff *skb,
 	return inet6_lookup_listener(net, skb, 0, &from6, m->rport, &to6, ntohs(m->lport), iif, 0);
 }
 
+/* Whether a socket that the connection is meant for could have it. */
+static bool tcp_splice_suits(const struct sock *sk, const struct tcp_splice_migrant *m)
+{
+	return READ_ONCE(sk->sk_state) == TCP_LISTEN && sk->sk_family == (m->family == 4 ? AF_INET : AF_INET6);
+}
+
+/* Has TCP give the packet to this listener, whatever that is bound to, as transparent proxying does. */
+static void tcp_splice_assign(struct sk_buff *skb, struct sock *sk)
+{
+	sock_hold(sk);
+	skb->sk = sk;
+	skb->destructor = sock_efree;
+}
+
 /* Whether the listener takes a connection now. */
 static int tcp_splice_accepts(struct sock *sk, const struct tcp_splice_migrant *m)
 {
@@ -280,27 +294,36 @@ static void tcp_splice_grow_up(struct sock *sk, const struct tcp_splice_migrant 
 }
 
 /* The request for the connection, after its SYN; a reference. Bottom halves off. */
-static int tcp_splice_request(struct net *net, const struct tcp_splice_migrant *m, struct sk_buff *syn,
-			      int *iif, struct request_sock **req)
+static int tcp_splice_request(struct net *net, const struct tcp_splice_migrant *m, struct sock *owner,
+			      struct sk_buff *syn, int *iif, struct request_sock **req)
 {
 	struct sock *sk;
 	int outcome;
 
 	*req = NULL;
+	outcome = TCP_SPLICE_BIRTH_NO_OWNER;
+	if (owner && !tcp_splice_suits(owner, m))
+		goto drop;
 	outcome = tcp_splice_arrive(net, syn, m->family);
 	if (outcome)
 		goto drop;
 	*iif = syn->skb_iif;
+	/* The request would be of that device, and never found again. */
+	outcome = TCP_SPLICE_BIRTH_NO_OWNER;
+	if (owner && !inet_sk_bound_dev_eq(net, READ_ONCE(owner->sk_bound_dev_if), *iif, 0))
+		goto drop;
 	sk = tcp_splice_find(net, m, *iif);
 	if (sk) {
 		sock_gen_put(sk);
 		outcome = TCP_SPLICE_BIRTH_EXISTS;
 		goto drop;
 	}
-	sk = tcp_splice_listener(net, syn, m, *iif);
+	sk = owner ?: tcp_splice_listener(net, syn, m, *iif);
 	outcome = sk ? tcp_splice_accepts(sk, m) : TCP_SPLICE_BIRTH_NOBODY;
 	if (outcome)
 		goto drop;
+	if (owner)
+		tcp_splice_assign(syn, owner);
 	tcp_splice_take_in(syn, m->family);
 	sk = tcp_splice_find(net, m, *iif);
 	if (!sk)
@@ -316,8 +339,9 @@ drop:
 	return outcome;
 }
 
-int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct sk_buff *syn,
-		     struct sk_buff *ack, struct sk_buff *rst, struct sock **listener, struct sock **child)
+int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct sock *owner,
+		     struct sk_buff *syn, struct sk_buff *ack, struct sk_buff *rst,
+		     struct sock **listener, struct sock **child)
 {
 	struct request_sock *req;
 	struct sock *parent, *sk;
@@ -325,7 +349,7 @@ int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct
 
 	local_bh_disable();
 	rcu_read_lock();
-	outcome = tcp_splice_request(net, m, syn, &iif, &req);
+	outcome = tcp_splice_request(net, m, owner, syn, &iif, &req);
 	if (outcome) {
 		rcu_read_unlock();
 		local_bh_enable();

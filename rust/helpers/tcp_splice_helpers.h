@@ -305,13 +305,16 @@ struct tcp_splice_migrant {
 #define TCP_SPLICE_BIRTH_OPTIONS	9
 /* For any other reason. */
 #define TCP_SPLICE_BIRTH_REFUSED	10
+/* The owner does not listen, is of another address family, or bound to another device. */
+#define TCP_SPLICE_BIRTH_NO_OWNER	11
 /*
- * Has a listener get a connection with these numbers: through the SYN that its client had sent, or will have had, and an
+ * Has the listening socket owner, or whoever listens on the connection's address and port if that is NULL, get a connection with these numbers: through the SYN that its client had sent, or will have had, and an
  * ACK. All three packets are used up; rst takes back what the SYN has made. Of both sockets there are references then, and
  * both are locked. What they send meanwhile must not leave. May sleep.
  */
-int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct sk_buff *syn,
-		     struct sk_buff *ack, struct sk_buff *rst, struct sock **listener, struct sock **child);
+int tcp_splice_birth(struct net *net, const struct tcp_splice_migrant *m, struct sock *owner,
+		     struct sk_buff *syn, struct sk_buff *ack, struct sk_buff *rst,
+		     struct sock **listener, struct sock **child);
 /* Lets go of both. */
 void tcp_splice_born(struct sock *listener, struct sock *child);
 /* The same, for a child that cannot live; it sends nothing. */

@@ -6,7 +6,10 @@
 //! C headers: [`include/net/inet_hashtables.h`](srctree/include/net/inet_hashtables.h),
 //! [`include/net/request_sock.h`](srctree/include/net/request_sock.h)
 
-use super::{leg::Migrant, namespace::Namespace, netfilter::in_packet_context, skbuff::Packet};
+use super::{
+    leg::Migrant, namespace::Namespace, netfilter::in_packet_context, skbuff::Packet,
+    socket::TcpSocket,
+};
 use crate::{bindings, xlate::seq::Seq};
 use core::{mem::ManuallyDrop, ptr::NonNull};
 use kernel::{
@@ -39,6 +42,9 @@ pub enum Unborn {
     Options,
     /// The kernel did not take it.
     Refused,
+    /// The socket that it is meant for does not listen, is of another address family, or bound to another
+    /// device.
+    NoOwner,
 }
 
 type Send = unsafe extern "C" fn(*mut kb::sock, *mut c_void, usize) -> c_int;
@@ -54,7 +60,7 @@ pub struct Newborn {
 }
 
 impl Newborn {
-    /// Has whoever listens get the connection, through these packets of its client: the SYN, an acknowledgement that completes
+    /// Has `owner` get the connection, a listening socket of the namespace wherever it is bound, or whoever listens, through these packets of its client: the SYN, an acknowledgement that completes
     /// the handshake, and a RST that takes back the former. `data` is how many bytes it will be given. What TCP sends meanwhile
     /// must not leave the host. May sleep.
     ///
@@ -64,6 +70,7 @@ impl Newborn {
     pub fn new(
         net: &Namespace,
         migrant: &Migrant,
+        owner: Option<&TcpSocket>,
         data: u32,
         syn: Packet,
         ack: Packet,
@@ -90,11 +97,14 @@ impl Newborn {
             data,
         };
         let (mut listener, mut child) = (core::ptr::null_mut(), core::ptr::null_mut());
-        // SAFETY: The packets are given away; the rest are places for pointers, and a struct that is read.
+        let owner = owner.map_or(core::ptr::null_mut(), TcpSocket::sk);
+        // SAFETY: The packets are given away; the owner is null or held by the caller; the rest are places for pointers, and a
+        // struct that is read.
         let outcome = unsafe {
             bindings::tcp_splice_birth(
                 net.as_raw(),
                 &migrant,
+                owner,
                 syn.into_raw(),
                 ack.into_raw(),
                 rst.into_raw(),
@@ -117,6 +127,7 @@ impl Newborn {
                 bindings::TCP_SPLICE_BIRTH_SIGNED => Unborn::Signed,
                 bindings::TCP_SPLICE_BIRTH_DEFERS => Unborn::Defers,
                 bindings::TCP_SPLICE_BIRTH_OPTIONS => Unborn::Options,
+                bindings::TCP_SPLICE_BIRTH_NO_OWNER => Unborn::NoOwner,
                 _ => Unborn::Refused,
             }),
         }

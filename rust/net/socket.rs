@@ -55,7 +55,7 @@ impl TcpSocket {
         Ok(this)
     }
 
-    fn sk(&self) -> *mut kb::sock {
+    pub(super) fn sk(&self) -> *mut kb::sock {
         // SAFETY: Held; a TCP socket in a file always has its `sk`.
         unsafe { self.0.as_ref() }.sk
     }

@@ -4,7 +4,7 @@
 //!
 //! 1. [`import`]: its packets are held from here on.
 //! 2. [`Splice::write_moving`]: the bytes that it comes with.
-//! 3. [`Splice::arrive`]: whoever listens gets the connection, with the numbers that its client knows and the bytes that
+//! 3. [`Splice::arrive`]: a socket that the caller names, or whoever listens, gets the connection, with the numbers that its client knows and the bytes that
 //!    the client had sent, and counts as sent what was sent to the client and not acknowledged. It is an ordinary connection then.
 //!
 //! A connection that comes back to a host whose flow sends its packets on finds them held there, in the phase in which a splice
@@ -23,6 +23,7 @@ use crate::{
         netfilter::in_packet_context,
         rcu,
         skbuff::{Packet, PacketQueue},
+        socket::TcpSocket,
         workqueue,
     },
     pernet::Ns,
@@ -86,6 +87,7 @@ impl Absent {
                 Unborn::Nobody | Unborn::Refused => ECONNREFUSED,
                 Unborn::Full => EAGAIN,
                 Unborn::Exists => EEXIST,
+                Unborn::NoOwner => EINVAL,
                 Unborn::Cookies | Unborn::Signed | Unborn::Defers | Unborn::Options => EOPNOTSUPP,
             },
         }
@@ -113,6 +115,7 @@ impl fmt::Display for Absent {
                 Unborn::Defers => "the listener has TCP_DEFER_ACCEPT; hand off with a request",
                 Unborn::Options => "timestamps, SACK or window scaling are switched off here",
                 Unborn::Refused => "the kernel did not take the connection",
+                Unborn::NoOwner => "the socket does not listen, or is of another family or device",
             },
         })
     }
@@ -270,8 +273,8 @@ impl Arriving {
         })
     }
 
-    /// Has whoever listens get the connection, as far as it has been read.
-    fn be_born(&self, ns: &Ns) -> Result<Newborn, Absent> {
+    /// Has the owner or whoever listens get the connection, as far as it has been read.
+    fn be_born(&self, ns: &Ns, owner: Option<&TcpSocket>) -> Result<Newborn, Absent> {
         let start = self.migrant.rcv_start;
         let first = self.received.first();
         let first = first
@@ -291,7 +294,8 @@ impl Arriving {
             return Err(Absent::Lost);
         };
         let data: usize = self.received.iter().map(|(_, bytes)| bytes.len()).sum();
-        Newborn::new(ns.net, &self.migrant, data as u32, syn, ack, rst).map_err(Absent::Unborn)
+        let data = data as u32;
+        Newborn::new(ns.net, &self.migrant, owner, data, syn, ack, rst).map_err(Absent::Unborn)
     }
 
     /// Gives the socket what the client had sent.
@@ -373,15 +377,16 @@ impl Splice {
         }
     }
 
-    /// Has whoever listens get the connection. After this there is no splice. May sleep.
+    /// Has `owner` get the connection, a listening socket of the namespace wherever it is bound, or else whoever listens. After
+    /// this there is no splice. May sleep.
     ///
     /// # Errors
     ///
     /// Why nobody could have it. Nothing is left of it on this host then, unless [`Absent::Lost`] left a connection that whoever
     /// accepts it finds aborted.
-    pub fn arrive(&self) -> Result<(), Absent> {
+    pub fn arrive(&self, owner: Option<&TcpSocket>) -> Result<(), Absent> {
         let arriving = self.take_arriving().ok_or(Absent::NotArriving)?;
-        let arrived = self.bring(arriving);
+        let arrived = self.bring(arriving, owner);
         if arrived.is_err() {
             self.refuse_arrival();
         } else {
@@ -390,7 +395,7 @@ impl Splice {
         arrived
     }
 
-    fn bring(&self, mut arriving: Arriving) -> Result<(), Absent> {
+    fn bring(&self, mut arriving: Arriving, owner: Option<&TcpSocket>) -> Result<(), Absent> {
         if !arriving.is_whole() {
             return Err(Absent::Bytes);
         }
@@ -398,7 +403,7 @@ impl Splice {
         let sent = m.snd_sent.distance(m.snd_una) as usize;
         let mut bytes = core::mem::replace(&mut arriving.sent, KVVec::new());
         let (before, rest) = bytes.split_at_mut_checked(sent).ok_or(Absent::Bytes)?;
-        let mut newborn = arriving.be_born(&self.ns)?;
+        let mut newborn = arriving.be_born(&self.ns, owner)?;
         if let Err(why) = arriving.give(&mut newborn) {
             newborn.stillborn();
             return Err(why);

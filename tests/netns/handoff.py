@@ -12,13 +12,34 @@ import threading
 import time
 
 import pair
-from pair import FAMILY, connect, inside, rand, receive, same, send, sha, stat, step, unread
+from pair import FAMILY, connect, inside, rand, receive, same, send, sha, stat, step, unread, ynl
+from pyynl.lib import NlError
 
 SLOW = int(os.environ.get("SLOW", "1"))
 RECEIVE = ("nsenter", "--net=/run/netns/b1", "splicectl", "handoff", "receive", "--timeout", f"{5 * SLOW}s")
 LAN = "fd00:1::" if sys.argv[2] == "6" else "10.0.1."
 VIP, BACKEND = f"{LAN}100", f"{LAN}11"
 HOSTS = {"proxy": f"{LAN}1", "b1": f"{LAN}11", "b2": f"{LAN}12"}
+
+
+# A program that passes its standard input and output on.
+GIVES = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); socket.send_fds(s, [b'x'], [0, 1])"
+# One that takes a connection by the library for C, and passes it on.
+TAKES = """
+import ctypes, shutil, socket, sys
+c = ctypes.CDLL(shutil.which("libtcp_splice_c.so"))
+c.tcp_splice_error.restype = ctypes.c_char_p
+kernel, fd = ctypes.c_void_p(), ctypes.c_int(-1)
+assert c.tcp_splice_open(ctypes.byref(kernel)) == 0
+c.tcp_splice_set_patience(kernel, int(sys.argv[2]))
+done = c.tcp_splice_receive(kernel, sys.stdin.buffer.read(), ctypes.byref(fd))
+if done:
+    sys.exit(f"{c.tcp_splice_error(kernel).decode()} ({done})")
+c.tcp_splice_close(kernel)
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+socket.send_fds(s, [b"x"], [fd.value, fd.value])
+"""
 
 
 def run(*args, **kw):
@@ -69,6 +90,37 @@ class Three:
         # The proxy's descriptor is of no use any more.
         self.near.close()
 
+    def moves_to_a_program(self, read=b"", library=False):
+        """To one that does not listen."""
+        with tempfile.TemporaryDirectory() as d, socket.socket(socket.AF_UNIX) as waits:
+            waits.bind(f"{d}/s")
+            waits.listen()
+            waits.settimeout(20 * SLOW)
+            by_command = (*RECEIVE, "--", "python3", "-c", GIVES, f"{d}/s")
+            by_library = ("nsenter", "--net=/run/netns/b1", "python3", "-c", TAKES, f"{d}/s", str(5000 * SLOW))
+            done = self.hand_off(read, by_library if library else by_command)
+            same(f"{pair.what}: {done.stderr}", done.returncode, 0)
+            program, _ = waits.accept()
+            _, fds, _, _ = socket.recv_fds(program, 1, 2)
+            program.close()
+        self.server = socket.socket(fileno=fds[0])
+        same(f"{pair.what}: one connection, in and out", os.fstat(fds[0]).st_ino, os.fstat(fds[1]).st_ino)
+        os.close(fds[1])
+        same(f"{pair.what}: who the program speaks to", self.server.getpeername()[:2], self.client.getsockname()[:2])
+        same(f"{pair.what}: where", self.server.getsockname()[:2], (VIP, self.port))
+        self.server.settimeout(60)
+        self.near.close()
+        self.nobody_accepts()
+
+    def nobody_accepts(self):
+        if self.listener:
+            self.listener.setblocking(False)
+            try:
+                self.listener.accept()
+                same(f"{pair.what}: somebody accepted", True, False)
+            except BlockingIOError:
+                self.listener.settimeout(20)
+
     def goes_on(self, source, host, listen=True):
         """From the server that has it to one on another host, while data comes from the client."""
         other = inside(host, lambda: socket.create_server((VIP, self.port), family=FAMILY)) if listen else None
@@ -109,13 +161,7 @@ class Three:
             t = send(a, data)
             same(f"{pair.what}: bytes to the one that stays", sha(receive(b, len(data))), sha(data))
             t.join()
-        if self.listener:
-            self.listener.setblocking(False)
-            try:
-                self.listener.accept()
-                same(f"{pair.what}: somebody accepted", True, False)
-            except BlockingIOError:
-                pass
+        self.nobody_accepts()
         self.close(self.near)
 
     def close(self, server=None):
@@ -251,6 +297,139 @@ taken = stat("taken-over")
 t.goes_on("b1", "proxy", listen=False)
 same(f"{pair.what}: taken over", stat("taken-over"), taken)
 t.passes()
+t.close()
+
+step("a program takes it, with bytes in both queues, whether or not somebody listens")
+for listens in (True, False):
+    t = Three(room=4_000_000, client_room=20_000, listen=listens)
+    up, down = b"GET /a" + rand.randbytes(300_000), rand.randbytes(400_000)
+    t.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+    t.near.sendall(down)
+    s = send(t.client, up)
+    same(pair.what, receive(t.near, 6), b"GET /a")
+    while unread(t.near) < 200_000:
+        time.sleep(0.02)
+    t.moves_to_a_program(b"GET /a")
+    after = rand.randbytes(100_000)
+    u = send(t.server, after)
+    same(pair.what, sha(receive(t.client, len(down) + len(after))), sha(down + after))
+    same(pair.what, sha(receive(t.server, len(up))), sha(up))
+    s.join()
+    u.join()
+    t.passes()
+    if not listens:
+        for source, host in ("b1", "b2"), ("b2", "proxy"):
+            t.goes_on(source, host)
+        t.passes()
+    t.close()
+
+step("a program takes it by the library for C")
+t = Three(listen=False)
+t.client.sendall(b"GET /a")
+same(pair.what, receive(t.near, 6), b"GET /a")
+t.moves_to_a_program(b"GET /a", library=True)
+same(pair.what, receive(t.server, 6), b"GET /a")
+t.passes()
+t.close()
+no_json = ("nsenter", "--net=/run/netns/b1", "python3", "-c", TAKES.replace("sys.stdin.buffer.read()", "b'no'"), "", "1")
+Three().stays("it is no connection: expected ident at line 1 column 2 (-22)", command=no_json)
+
+step("a program takes it, and the client has closed its way")
+t = Three(listen=False)
+t.client.sendall(b"the whole request")
+t.client.shutdown(socket.SHUT_WR)
+time.sleep(0.2)
+t.moves_to_a_program()
+same(pair.what, receive(t.server, 100), b"the whole request")
+answer = rand.randbytes(500_000)
+s = send(t.server, answer)
+same(pair.what, sha(receive(t.client, len(answer))), sha(answer))
+s.join()
+# A server can be started while there is a connection.
+inside("b1", lambda: socket.create_server((VIP, t.port), family=FAMILY)).close()
+t.server.close()
+same(f"{pair.what}: end of file", t.client.recv(1), b"")
+t.client.close()
+
+step("there is no such program")
+Three().stays("no such program; the connection is not taken", command=(*RECEIVE, "--", "/nonexistent"))
+
+step("the listener of a program is none, or of another family")
+for owner, message, errno in (
+    (socket.socket(FAMILY), "the socket does not listen, or is of another family or device", 22),
+    (socket.create_server(("127.0.0.1", 0)) if sys.argv[2] == "6" else socket.create_server(("::1", 0), family=socket.AF_INET6),
+     "the socket does not listen, or is of another family or device", 22),
+    (inside("b1", lambda: socket.create_server((BACKEND, 0), family=FAMILY)), "a socket is of another network namespace", 22),
+    (open("/dev/null"), "is not a socket", 88),
+):
+    t = Three()
+    m = ynl.do("handoff-export", {"fd": t.near.fileno()})
+    ynl.do("handoff-abort", {"id": m.pop("id")})
+    taken = stat("taken-over")
+    moving = ynl.do("handoff-import", m)["id"]
+    try:
+        ynl.do("handoff-commit", {"id": moving, "fd": owner.fileno()})
+        same(pair.what, "it was taken", message)
+    except NlError as e:
+        same(f"{pair.what}: {e}", (e.error, message in str(e)), (errno, True))
+    try:
+        ynl.do("handoff-abort", {"id": moving})
+    except NlError as e:
+        same(f"{pair.what}: {e}", e.error, 2)
+    same(f"{pair.what}: taken over", stat("taken-over"), taken)
+    owner.close()
+    t.stays("the connection stays here", command=("false",))
+
+step("the client's leg of a splice, while bytes go both ways; the server's leg stays")
+t = Three(room=4_000_000)
+back = inside("b2", lambda: socket.create_server((HOSTS["b2"], 0), family=FAMILY))
+leg = socket.create_connection(back.getsockname()[:2], source_address=(HOSTS["proxy"], 0))
+other, _ = back.accept()
+back.close()
+splice = ynl.do("splice-new", {"client-fd": t.near.fileno(), "server-fd": leg.fileno()})["id"]
+up, down = rand.randbytes(3_000_000), rand.randbytes(3_000_000)
+senders = [send(t.client, up), send(other, down)]
+got_up, got_down = bytearray(receive(other, 400_000)), bytearray(receive(t.client, 400_000))
+done = t.hand_off()
+same(f"{pair.what}: {done.stderr}", (done.returncode, "these addresses and ports are spliced already" in done.stderr), (1, True))
+over = threading.Event()
+
+
+def read_on(s, into):
+    s.settimeout(0.2)
+    while True:
+        try:
+            into += s.recv(65536)
+        except TimeoutError:
+            if over.is_set():
+                break
+    s.settimeout(60)
+
+
+# Both ends go on reading, or nothing would be acknowledged.
+readers = [threading.Thread(target=read_on, args=a) for a in ((other, got_up), (t.client, got_down))]
+for r in readers:
+    r.start()
+done = run("splicectl", "del", str(splice), "--return")
+same(f"{pair.what}: {done.stderr}", done.returncode, 0)
+pair.returned(splice)
+over.set()
+for r in readers:
+    r.join()
+t.moves()
+got_up += receive(t.server, len(up) - len(got_up))
+got_down += receive(leg, len(down) - len(got_down))
+same(f"{pair.what}: up", sha(got_up), sha(up))
+same(f"{pair.what}: down", sha(got_down), sha(down))
+for s in senders:
+    s.join()
+t.passes()
+for a, b in ((leg, other), (other, leg)):
+    a.sendall(b"goes on")
+    same(f"{pair.what}: the server's leg", receive(b, 7), b"goes on")
+leg.close()
+same(f"{pair.what}: end of the server's leg", other.recv(1), b"")
+other.close()
 t.close()
 
 step("nobody listens")

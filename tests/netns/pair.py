@@ -82,6 +82,24 @@ def connect(to, mss=None, room=None):
     return s
 
 
+def returned(splice, seconds=20):
+    """Waits until the sockets of a splice are back; what is known of it then."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            now = ynl.do("splice-get", {"id": splice})
+        except NlError:
+            # It can be asked about for ten seconds, which is not long on a slow machine.
+            return None
+        if now["state"] == "tombstone":
+            same(f"{what}: how it ended", now["reason"], "returned")
+            return now
+        if time.monotonic() > end:
+            print(f"FAIL {what}: not returned: {now}")
+            sys.exit(1)
+        time.sleep(0.02)
+
+
 class Pair:
     """A client, the proxy's two sockets, a server."""
 
@@ -105,22 +123,9 @@ class Pair:
         self.id = ynl.do("splice-new", {"client-fd": self.to_client.fileno(), "server-fd": self.to_server.fileno()} | wishes)["id"]
         return self.id
 
-    def returned(self, seconds=20):
+    def returned(self):
         """Waits until the sockets are back."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                now = ynl.do("splice-get", {"id": self.id})
-            except NlError:
-                # It can be asked about for ten seconds, which is not long on a slow machine.
-                return None
-            if now["state"] == "tombstone":
-                same(f"{what}: how it ended", now["reason"], "returned")
-                return now
-            if time.monotonic() > end:
-                print(f"FAIL {what}: not returned: {now}")
-                sys.exit(1)
-            time.sleep(0.02)
+        return returned(self.id)
 
     def check(self):
         """All four are as good as new, both ways."""

@@ -65,6 +65,15 @@ void tcp_splice_set_patience(struct tcp_splice *kernel, uint32_t ms);
 int tcp_splice_hand_off(struct tcp_splice *kernel, int client, const void *read, size_t length, const char *server,
 			enum tcp_splice_way way, uint64_t *id);
 
+/*
+ * Takes a connection that another host moves here: connection is what "splicectl handoff send" gives its command. Nobody need
+ * listen; the connection's own address has to be this host's. Whoever sends it is told afterwards.
+ *
+ * 0 and in *fd the connected socket, with what its client has sent to be read, which the caller closes; a negative errno, and the connection
+ * stayed where it was; or 1: it is lost, and whoever had it has to let it go as if it had moved.
+ */
+int tcp_splice_receive(struct tcp_splice *kernel, const char *connection, int *fd);
+
 /* What happens to splices. */
 struct tcp_splice_events;
 

@@ -239,7 +239,10 @@ pub(crate) enum HandoffVerb {
     /// had been asked.
     Send(HandoffSend),
 
-    /// Take a connection that another host hands over: whoever listens here accepts it.
+    /// Take a connection that another host hands over: whoever listens here accepts it, or COMMAND gets it.
+    ///
+    /// COMMAND has the connection as its standard input and output, and runs on when this has ended.
+    /// The exit status is 0 as soon as this host has the connection.
     Receive(HandoffReceive),
 }
 
@@ -289,6 +292,10 @@ pub(crate) struct HandoffReceive {
 
     /// File with it. Standard input if absent.
     pub(crate) file: Option<PathBuf>,
+
+    /// What gets the connection, instead of whoever listens.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 /// What to do with an address of a service.
@@ -486,6 +493,8 @@ mod tests {
             "splicectl nodes -j",
             "splicectl handoff send --fd 3 --via 10.0.0.2 -- ssh b1 splicectl handoff receive",
             "splicectl handoff receive",
+            "splicectl handoff receive -- cat",
+            "splicectl handoff receive --timeout 1s file -- nc -l 80",
             "splicectl vip add 192.0.2.80",
             "splicectl vip add 2001:db8::80 --tunnel 2001:db8::2",
             "splicectl vip ls",

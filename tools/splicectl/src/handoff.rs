@@ -4,16 +4,19 @@
 
 use crate::args::{HandoffReceive, HandoffSend, HandoffVerb};
 use crate::descriptor;
-use crate::fail::Fail;
+use crate::fail::{Fail, tell};
 use crate::output::Output;
 use crate::restore;
+use rustix::fs::{Access, access};
 use serde::Serialize;
+use std::env;
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use tcp_splice_netlink::{Client, Migrant, NodeOutput};
+use tcp_splice_netlink::{Client, Migrant, NodeOutput, NotReceived};
 
 pub(crate) fn run(out: &Output, verb: HandoffVerb) -> Result<(), Fail> {
     match verb {
@@ -135,8 +138,65 @@ fn receive(out: &Output, args: &HandoffReceive) -> Result<(), Fail> {
     };
     let text = restore::read(args.file.as_ref())?;
     let migrant: Migrant = serde_json::from_str(&text).map_err(Fail::other(name))?;
-    Client::open()
-        .and_then(|mut client| client.import(&migrant, args.timeout))
-        .map_err(Fail::kernel("handoff"))?;
+    let mut client = Client::open().map_err(Fail::kernel("handoff"))?;
+    let Some((program, rest)) = args.command.split_first() else {
+        client
+            .import(&migrant, args.timeout)
+            .map_err(Fail::kernel("handoff"))?;
+        return Moved::new(None, &migrant).print(out, "took over");
+    };
+    if !can_run(program) {
+        return Err(Fail::Other {
+            what: format!("handoff: {program}"),
+            message: "no such program; the connection is not taken".into(),
+        });
+    }
+    match client.import_socket(&migrant, args.timeout) {
+        Ok(stream) => {
+            if let Err(error) = run_with(program, rest, stream) {
+                // Whoever sends it must not take it back.
+                tell(&format!("handoff: {program}: {error}; it is closed"));
+            }
+        }
+        Err(NotReceived::Refused(error)) => return Err(Fail::kernel("handoff")(error)),
+        Err(why @ NotReceived::Lost(_)) => tell(&format!("handoff: {why}")),
+    }
     Moved::new(None, &migrant).print(out, "took over")
+}
+
+/// Whether a command is found, to be known before a connection is taken for it.
+fn can_run(program: &str) -> bool {
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        return runs(Path::new(program));
+    }
+    env::var_os("PATH")
+        .is_some_and(|path| env::split_paths(&path).any(|dir| runs(&dir.join(program))))
+}
+
+/// Starts a command whose standard input and output are the connection, and does not wait for it.
+fn run_with(program: &str, args: &[String], stream: TcpStream) -> io::Result<()> {
+    let input = OwnedFd::from(stream);
+    let output = input.try_clone()?;
+    Command::new(program)
+        .args(args)
+        .stdin(input)
+        .stdout(output)
+        .spawn()
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_found_before_it_is_needed() {
+        for program in ["sh", "/bin/sh"] {
+            assert!(can_run(program), "{program}");
+        }
+        for program in ["no-such-program", "/", "/bin", "/etc/passwd", ""] {
+            assert!(!can_run(program), "{program}");
+        }
+    }
 }

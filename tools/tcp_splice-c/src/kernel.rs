@@ -5,11 +5,11 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tcp_splice::{Kernel, NotMoved, NotSpliced, Way, Why};
+use tcp_splice::{Kernel, NotMoved, NotReceived, NotSpliced, Way, Why};
 
 use crate::negative;
 
@@ -65,6 +65,24 @@ impl TcpSplice {
                 };
                 self.fail(errno, &error)
             })
+    }
+
+    fn receive(&mut self, connection: Option<&str>) -> Result<c_int, c_int> {
+        let invalid = -Errno::INVAL.raw_os_error();
+        let Some(connection) = connection else {
+            return Err(self.fail(invalid, &"the connection is no text"));
+        };
+        match self.kernel.receive(connection) {
+            Ok(stream) => Ok(stream.into_raw_fd()),
+            Err(error) => {
+                let errno = match &error {
+                    NotReceived::Text(_) => invalid,
+                    NotReceived::Refused(error) => negative(error),
+                    NotReceived::Lost(_) => 1,
+                };
+                Err(self.fail(errno, &error))
+            }
+        }
     }
 }
 
@@ -230,4 +248,30 @@ pub unsafe extern "C" fn tcp_splice_hand_off(
     let moved = this.hand_off(client, read, server, way);
     // SAFETY: By the function's own contract.
     unsafe { give(moved, id) }
+}
+
+/// See `tcp_splice.h`.
+///
+/// # Safety
+///
+/// `kernel` is of [`tcp_splice_open`], not closed yet, and used by this thread alone; `connection` is a string that ends with a zero; `fd` may be
+/// written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tcp_splice_receive(
+    kernel: *mut TcpSplice,
+    connection: *const c_char,
+    fd: *mut c_int,
+) -> c_int {
+    // SAFETY: By the function's own contract.
+    let this = unsafe { &mut *kernel };
+    // SAFETY: By the function's own contract.
+    let connection = unsafe { text(connection) };
+    match this.receive(connection) {
+        Ok(socket) => {
+            // SAFETY: By the function's own contract.
+            unsafe { fd.write(socket) };
+            0
+        }
+        Err(errno) => errno,
+    }
 }

@@ -337,8 +337,28 @@ impl Client {
             self.family,
             &HandoffCommitRequest {
                 id: Some(id),
+                fd: None,
                 output: to.map(|(output, _)| output),
                 via: to.map(|(_, via)| via),
+            },
+        )
+    }
+
+    /// An imported connection goes into the accept queue of the listening socket `fd`, of its address family and wherever
+    /// that is bound.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::handoff_commit`]; `EINVAL` when the socket does not listen, is of another address family, or bound to another
+    /// device.
+    pub fn handoff_commit_to(&mut self, id: u64, fd: RawFd) -> Result<(), Error> {
+        self.exchange.order(
+            self.family,
+            &HandoffCommitRequest {
+                id: Some(id),
+                fd: Some(fd as u32),
+                output: None,
+                via: None,
             },
         )
     }

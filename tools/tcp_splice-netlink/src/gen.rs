@@ -2971,7 +2971,9 @@ impl Request for NodeDelRequest {
 /// is over.
 #[derive(Debug, Default)]
 pub(crate) struct HandoffExportRequest {
-    /// File descriptor, in the caller, of the connected TCP socket.
+    /// File descriptor, in the caller: of the connected TCP socket that is to move; of an import,
+    /// of a listening TCP socket of the same address family, bound to anything, that is to have the
+    /// connection.
     pub(crate) fd: Option<u32>,
     /// Milliseconds without a packet of the client after which it is asked whether it is still
     /// there, once the connection has moved; 0 is never. A client that says nothing to that has its
@@ -3193,14 +3195,19 @@ impl Request for HandoffWriteRequest<'_> {
     }
 }
 
-/// Of an imported connection: it goes into the accept queue of whoever listens on its address and
-/// port, its bytes waiting to be read, and is an ordinary connection of this host. Of an exported
-/// one: another host has it, the socket is gone without a FIN or a RST, and the client's packets go
-/// to that host.
+/// Of an imported connection: it goes into the accept queue of the listening socket fd or, without
+/// fd, of whoever listens on its address and port, its bytes waiting to be read, and is an ordinary
+/// connection of this host. Whoever is refused aborts it, which fails with ENOENT if it is
+/// forgotten already. Of an exported one: another host has it, the socket is gone without a FIN or
+/// a RST, and the client's packets go to that host.
 #[derive(Debug, Default)]
 pub(crate) struct HandoffCommitRequest {
     /// Identity of the entry that holds its packets meanwhile, and of the splice that it becomes.
     pub(crate) id: Option<u64>,
+    /// File descriptor, in the caller: of the connected TCP socket that is to move; of an import,
+    /// of a listening TCP socket of the same address family, bound to anything, that is to have the
+    /// connection.
+    pub(crate) fd: Option<u32>,
     /// How packets of the client get to the host that has the connection now.
     pub(crate) output: Option<NodeOutput>,
     /// The address that reaches that host.
@@ -3215,6 +3222,9 @@ impl Request for HandoffCommitRequest {
     fn encode(&self, out: &mut Writer) {
         if let Some(value) = self.id {
             out.uint(1, value);
+        }
+        if let Some(value) = self.fd {
+            out.u32(2, value);
         }
         if let Some(value) = self.output {
             out.u32(24, value.to_u32());

@@ -6,8 +6,11 @@ use crate::bytes::Bytes;
 use crate::client::Client;
 use crate::error::Error;
 use crate::generated::{Handoff, HandoffStream};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use serde::{Deserialize, Serialize};
-use std::os::fd::RawFd;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// Bytes in a message.
 const PIECE: usize = 16 << 10;
@@ -45,6 +48,46 @@ impl Migrant {
         self.connection.rcv_start = Some(start);
         let bytes = Bytes(bytes);
         self.received.insert(0, Piece { seq: start, bytes });
+    }
+}
+
+/// Why this program has not got a connection of another host.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReceived {
+    /// It is not taken, and stays where it was.
+    #[error(transparent)]
+    Refused(Error),
+    /// This host has taken it, or may have, and has reset it. Whoever had it has to let it go: two hosts would speak to its client
+    /// with the same numbers.
+    #[error("the connection is lost: {0}")]
+    Lost(Error),
+}
+
+/// A listener that no packet reaches: addresses which nobody has (RFC 7600, section 4; RFC 6666).
+fn unreachable_listener(local: IpAddr) -> io::Result<TcpListener> {
+    let (family, at) = match local {
+        IpAddr::V4(_) => (AddressFamily::INET, Ipv4Addr::new(192, 0, 0, 8).into()),
+        IpAddr::V6(_) => (
+            AddressFamily::INET6,
+            Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1).into(),
+        ),
+    };
+    // Not to wait if the connection has gone meanwhile.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    // Inherited, so that a server can bind the connection's port.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    free_bind(&socket, local, true)?;
+    bind(&socket, &SocketAddr::new(at, 0))?;
+    listen(&socket, 1)?;
+    Ok(socket.into())
+}
+
+/// Whether the socket may be bound to an address that this host has not.
+fn free_bind(socket: &impl AsFd, local: IpAddr, may: bool) -> rustix::io::Result<()> {
+    match local {
+        IpAddr::V4(_) => sockopt::set_ip_freebind(socket, may),
+        IpAddr::V6(_) => sockopt::set_ipv6_freebind(socket, may),
     }
 }
 
@@ -109,6 +152,45 @@ impl Client {
         self.handoff_commit(id, None)
     }
 
+    /// Takes a connection of another host for this program. Nobody need listen; whoever does listen does not get it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReceived`], which says whether the other host still has it.
+    pub fn import_socket(
+        &mut self,
+        migrant: &Migrant,
+        timeout: Option<u64>,
+    ) -> Result<TcpStream, NotReceived> {
+        let refused = |error: io::Error| NotReceived::Refused(error.into());
+        let unspecified = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let local = migrant.connection.local.unwrap_or(unspecified);
+        let listener = unreachable_listener(local).map_err(refused)?;
+        // Keeps a number for the connection's descriptor: it can only be lost after the commit.
+        let spare = listener.try_clone().map_err(refused)?;
+        let id = self
+            .handoff_import(&migrant.connection, timeout)
+            .map_err(NotReceived::Refused)?;
+        if let Err(error) = self.write_streams(id, migrant) {
+            let _ = self.handoff_abort(id);
+            return Err(NotReceived::Refused(error));
+        }
+        self.handoff_commit_to(id, listener.as_raw_fd())
+            .map_err(|error| match error {
+                Error::Kernel { .. } | Error::NotLoaded => {
+                    let _ = self.handoff_abort(id);
+                    NotReceived::Refused(error)
+                }
+                // The kernel may have done it.
+                _ => NotReceived::Lost(error),
+            })?;
+        drop(spare);
+        let accepted = listener.accept();
+        let (stream, _) = accepted.map_err(|error| NotReceived::Lost(error.into()))?;
+        let _ = free_bind(&stream, local, false);
+        Ok(stream)
+    }
+
     fn write_streams(&mut self, id: u64, migrant: &Migrant) -> Result<(), Error> {
         for piece in &migrant.received {
             self.write(id, HandoffStream::Received, piece.seq, &piece.bytes.0)?;
@@ -135,6 +217,20 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_reaches_the_listener() {
+        for local in ["192.0.2.1", "2001:db8::1"] {
+            let local = local.parse::<IpAddr>().expect("it is an address");
+            let listener = unreachable_listener(local).expect("it needs no address");
+            let at = listener.local_addr().expect("it is bound");
+            assert_eq!(at.is_ipv4(), local.is_ipv4());
+            assert!(!at.ip().is_loopback() && !at.ip().is_unspecified(), "{at}");
+            assert_ne!(at.port(), 0);
+            let nobody = listener.accept().expect_err("it does not wait");
+            assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+        }
+    }
 
     #[test]
     fn what_was_read_comes_first() {

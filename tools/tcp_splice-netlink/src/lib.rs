@@ -35,4 +35,4 @@ pub use generated::{
     NodeFlags, NodeOutput, NodeState, Scheduler, Service, Splice, SpliceFlags, SpliceKind,
     SpliceState, Stats,
 };
-pub use handoff::{Migrant, Piece};
+pub use handoff::{Migrant, NotReceived, Piece};

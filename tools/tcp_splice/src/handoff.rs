@@ -2,10 +2,10 @@
 
 //! A connection goes to the host of its server.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 
-use tcp_splice_netlink::{Error, NodeOutput};
+use tcp_splice_netlink::{Error, Migrant, NodeOutput};
 
 use crate::cluster::{self, Answer};
 use crate::kernel::{Kernel, ms};
@@ -43,7 +43,43 @@ pub enum NotMoved<C> {
     Unknown(String),
 }
 
+/// Why a connection of another host has not come to this program.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReceived {
+    /// What was given is no connection.
+    #[error("it is no connection: {0}")]
+    Text(serde_json::Error),
+    /// This host does not take it: it stays where it was.
+    #[error(transparent)]
+    Refused(Error),
+    /// This host has taken it, or may have, and has reset it. Whoever had it has to let it go as if it had moved.
+    #[error("the connection is lost: {0}")]
+    Lost(Error),
+}
+
+impl From<tcp_splice_netlink::NotReceived> for NotReceived {
+    fn from(why: tcp_splice_netlink::NotReceived) -> NotReceived {
+        match why {
+            tcp_splice_netlink::NotReceived::Refused(error) => NotReceived::Refused(error),
+            tcp_splice_netlink::NotReceived::Lost(error) => NotReceived::Lost(error),
+        }
+    }
+}
+
 impl Kernel {
+    /// Takes a connection that another host moves here, as JSON: what `splicectl handoff send` gives its command. It comes to this
+    /// program as a connected socket, with what its client has sent to be read; nobody need listen. The connection's own
+    /// address has to be this host's. Whoever sends it is told afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReceived`]: it stays where it was, unless it is [`NotReceived::Lost`].
+    pub fn receive(&mut self, connection: &str) -> Result<TcpStream, NotReceived> {
+        let migrant = serde_json::from_str::<Migrant>(connection).map_err(NotReceived::Text)?;
+        let patience = Some(ms(self.patience));
+        Ok(self.client.import_socket(&migrant, patience)?)
+    }
+
     /// Moves a client's connection to the host that has the server at `server`, where whoever listens on the
     /// client's side of the connection accepts it. `read` is what was read of it last, which that reads again, first of all. Returns the
     /// identity of the flow that the client's packets go by from then on.

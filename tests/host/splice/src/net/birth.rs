@@ -5,6 +5,7 @@
 use super::{
     leg::Migrant,
     skbuff::{Net, Packet},
+    socket::TcpSocket,
 };
 use kernel::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -33,6 +34,8 @@ pub enum Unborn {
     Options,
     /// The kernel did not take it.
     Refused,
+    /// The socket that it is meant for cannot have it.
+    NoOwner,
 }
 
 /// A connection that was born.
@@ -75,6 +78,7 @@ impl Newborn {
     pub fn new(
         _net: &Net,
         migrant: &Migrant,
+        _owner: Option<&TcpSocket>,
         _data: u32,
         _syn: Packet,
         ack: Packet,

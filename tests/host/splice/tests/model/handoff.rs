@@ -366,7 +366,7 @@ fn a_connection_that_comes_holds_its_packets_and_is_silent() {
     assert!(!write(Stream::Received, CLIENT.sub(9), b"x"));
     assert!(write(Stream::Received, CLIENT.sub(10), b"0123456"));
     assert!(!write(Stream::Received, CLIENT.sub(2), b"x"));
-    assert!(matches!(splice.arrive(), Err(Absent::Bytes)));
+    assert!(matches!(splice.arrive(None), Err(Absent::Bytes)));
     assert!(host.comes(&packet), "it is forgotten");
     assert!(!write(Stream::Sent, OURS, b"abcd"));
 
@@ -385,10 +385,10 @@ fn a_connection_that_comes_holds_its_packets_and_is_silent() {
     assert!(write(Stream::Sent, OURS.add(2), b"cd"));
     // Nobody listens here.
     assert!(matches!(
-        splice.arrive(),
+        splice.arrive(None),
         Err(Absent::Unborn(Unborn::Nobody))
     ));
-    assert!(matches!(splice.arrive(), Err(Absent::NotArriving)));
+    assert!(matches!(splice.arrive(None), Err(Absent::NotArriving)));
     assert!(host.comes(&packet) && host.sees(&answer, Hook::LocalOut));
     assert_eq!(host.left(), Vec::<Vec<u8>>::new());
 }
@@ -431,7 +431,7 @@ fn a_connection_comes_back_and_goes_again() {
         let write = |stream, seq, bytes: &[u8]| back.write_moving(stream, seq, bytes).is_ok();
         assert!(write(Stream::Received, CLIENT.add(3), b"read"));
         assert!(write(Stream::Sent, OURS, b"downs"));
-        assert!(back.arrive().is_ok());
+        assert!(back.arrive(None).is_ok());
         let born = accept().expect("somebody listens");
         assert!(!born.aborted);
         assert_eq!(born.rcv_next, CLIENT.add(16));
@@ -479,7 +479,7 @@ fn a_connection_that_does_not_come_back_is_where_it_was() {
         workqueue::look(&*back);
         assert_eq!(host.left(), Vec::<Vec<u8>>::new());
         match why {
-            Why::Nobody => assert!(matches!(back.arrive(), Err(Absent::Unborn(Unborn::Nobody)))),
+            Why::Nobody => assert!(matches!(back.arrive(None), Err(Absent::Unborn(Unborn::Nobody)))),
             Why::Aborted => assert!(back.abort_moving()),
             Why::Late => {
                 time::set(105_000);
@@ -487,7 +487,7 @@ fn a_connection_that_does_not_come_back_is_where_it_was() {
             }
         }
         assert_eq!(host.left(), [early, packet.clone()]);
-        assert!(matches!(back.arrive(), Err(Absent::NotArriving)));
+        assert!(matches!(back.arrive(None), Err(Absent::NotArriving)));
         assert!(!host.comes(&packet));
         assert_eq!(host.left(), [packet]);
         assert!(back.phase() == Phase::Live);
@@ -504,7 +504,7 @@ fn a_connection_that_is_cut_on_its_way_back_does_not_come() {
         .is_ok());
     assert!(back.write_moving(Stream::Sent, OURS, b"downs").is_ok());
     assert!(back.cut(Reason::Deleted));
-    assert!(matches!(back.arrive(), Err(Absent::Lost)));
+    assert!(matches!(back.arrive(None), Err(Absent::Lost)));
     assert!(accept().expect("it was born").aborted);
     let packet = from_client(CLIENT, Flags::ACK, b"abc");
     host.left();
@@ -529,7 +529,7 @@ fn a_connection_comes_with_all_its_bytes_or_not_at_all() {
         assert!(write(Stream::Received, CLIENT.sub(3), received));
         assert!(write(Stream::Sent, OURS, sent));
         let whole = received.len() + sent.len() == 5;
-        match splice.arrive() {
+        match splice.arrive(None) {
             Err(Absent::Bytes) => assert!(!whole),
             Err(Absent::Unborn(_)) => assert!(whole),
             _ => panic!("nobody listens"),
