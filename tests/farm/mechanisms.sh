@@ -27,18 +27,26 @@ as_backend() {
 	plug 1 e0 "10.0.1.1$1/24"
 	splicectl vip add $SERVICE --tunnel "10.0.1.1$1" || return
 	web 80 81 82 83 || return
+	# Two-way: answers of that server go by way of the proxy; by single rewriting, this host has its half.
+	ip route add 10.0.1.2 via 10.0.1.1 dev e0 table 84 || return
+	ip rule add from "10.0.1.1$1" ipproto tcp sport 81 table 84 || return
+	splicectl service add $SERVICE:85 --scheduler rr >/dev/null || return
+	splicectl node set $SERVICE:85 "$1" --via "10.0.1.1$1" --output rewrite --port 82 --local >/dev/null || return
 	daemon $(($1 + 1))
 }
 
-# as_proxy: layer 7 on port 80, by name; layer 4 on 81, in frames, and on 82, in tunnels.
+# as_proxy: layer 7 on port 80, by name; layer 4 on 81, in frames, on 82, in tunnels, on 84, two-way, and on 85, by single rewriting.
 as_proxy() {
 	local n routes=()
 	plug 1 p0 10.0.1.1/24
 	ip address add $SERVICE/24 dev p0
 	for n in 81 82; do splicectl service add $SERVICE:$n --scheduler hash >/dev/null || return; done
+	for n in 84 85; do splicectl service add $SERVICE:$n --scheduler rr >/dev/null || return; done
 	for n in 1 2; do
 		splicectl node set $SERVICE:81 "$n" --via "10.0.1.1$n" --output direct >/dev/null || return
 		splicectl node set $SERVICE:82 "$n" --via "10.0.1.1$n" --output tunnel >/dev/null || return
+		splicectl node set $SERVICE:84 "$n" --via "10.0.1.1$n" --output nat --port 81 >/dev/null || return
+		splicectl node set $SERVICE:85 "$n" --via "10.0.1.1$n" --output rewrite --port 82 >/dev/null || return
 	done
 	for n in gateway splice split-splice handoff hop; do
 		# Of a server that no node of the cluster has, nothing can be done elsewhere.
