@@ -87,8 +87,8 @@ pub fn without_flow(
     let Some(service) = ns.services.lookup(key.family, &key.daddr, port, guard) else {
         if ns.services.has_sources() {
             let server = ns.services.service_of(key.family, &key.daddr, port, guard);
-            // What answers it leaves by another address, which connection tracking would not know.
-            if server.is_some() {
+            // What answers it leaves by another address, which connection tracking would not know; but for programs of this host.
+            if server.is_some() && !packet.stays() {
                 packet.untrack();
             }
         }
@@ -259,6 +259,10 @@ pub fn reopened(
     let port = key.destination_port();
     match ns.services.lookup(key.family, &key.daddr, port, guard) {
         Some(service) if service.assigns => assign(ns, service, packet, key, ip, guard),
+        // As without what it has taken the place of.
+        Some(service) if service.me.is_none() && service.nodes.is_empty() => {
+            drop_packet(ns, packet, Stat::DropNoNode)
+        }
         _ => Verdict::Accept(packet),
     }
 }

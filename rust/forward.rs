@@ -10,6 +10,7 @@ use crate::{
         forward::{Hop, Unsent},
         netfilter::Verdict,
         skbuff::Packet,
+        time,
     },
     pernet::Ns,
     splice::{Reason, Splice},
@@ -95,6 +96,13 @@ pub fn translate(ns: &Ns, packet: Packet, seg: &Segment, edit: &Edit, local: boo
     true
 }
 
+/// How long a client that has closed its way says nothing before it uses the same addresses and ports again, milliseconds: one that
+/// remembers the old connection by its timestamps waits for a second (Linux: tcp_twsk_unique()).
+const REUSE_MS: u64 = 1_000;
+
+/// How far the FIN of a client is believed to be from what was seen last, bytes.
+const FIN_REACH: u32 = 1 << 20;
+
 /// In a tunnel from the address that the route says.
 pub fn any_source() -> [u8; 16] {
     [0; 16]
@@ -111,9 +119,14 @@ pub fn moved(
     mut packet: Packet,
     seg: &Segment,
 ) -> Verdict {
-    // The client has closed its way, and uses the same addresses and ports again: that is for this host.
+    // The client has closed its way, and uses the same addresses and ports again: that is for this host. Not so soon: as long as
+    // the server is answering, somebody else may have made it up, and the server knows best (RFC 5961, section 4).
     let opens = seg.flags.contains(Flags::SYN) && !seg.flags.contains(Flags::ACK);
-    if opens && flow.has(FIN_SEEN) {
+    if opens
+        && flow.has(FIN_SEEN)
+        && flow.idle() as usize >= time::from_ms(REUSE_MS)
+        && packet.checksum_ok(seg.ip.family, seg.ip.header_len)
+    {
         splice.end(Reason::Fin);
         splice.replace();
         return Verdict::Accept(packet);
@@ -131,10 +144,15 @@ pub fn moved(
             flow.note_tsval(tsval);
             splice.note_echo(tsecr);
         }
-        // Somebody may have made it up, who does not know the number.
-        let fin = seg.flags.contains(Flags::FIN) && seg.seq == flow.seq_next();
-        if seg.seq_len() > 0 {
-            flow.advance(seg.seq_end());
+        // Somebody may have made it up, who does not know the number. What comes before it may be lost, or come again with it.
+        let (end, top) = (seg.seq_end(), flow.seq_next());
+        let ends = seg.flags.contains(Flags::FIN);
+        let fin = ends
+            && end.after(top)
+            && end.distance(top) <= FIN_REACH
+            && packet.checksum_ok(seg.ip.family, seg.ip.header_len);
+        if seg.seq_len() > 0 && ends == fin {
+            flow.advance(end);
         }
         flow.note_ack(seg.ack, flow::window_end(seg, terms));
         closed = fin && flow.mark(FIN_SEEN, 0) & FIN_SEEN == 0;

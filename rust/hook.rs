@@ -14,7 +14,7 @@ use crate::{
     dispatch::{self, Way},
     flow::{
         self, Direction, Rst, Seen, DRAINING, ECHOING, ENDED, FLOORED, FROZEN, KEPT, LIMITED,
-        PROMISED, SHARED, WAITING,
+        PROMISED, SHARED, UNPROVEN, WAITING,
     },
     forward,
     net::{
@@ -424,6 +424,12 @@ fn carry(
     if seg.flags.contains(Flags::FIN) && !packet.checksum_ok(ip.family, ip.header_len) {
         return drop_packet(ns, packet, Stat::DropMalformed);
     }
+    if flow.has(UNPROVEN) && proves(&seg, reverse, reverse_terms) {
+        if !packet.checksum_ok(ip.family, ip.header_len) {
+            return drop_packet(ns, packet, Stat::DropMalformed);
+        }
+        splice.is_proven();
+    }
     let limited = flow.has(LIMITED | FROZEN) || reverse.has(LIMITED | FROZEN);
     let stops = seg.flags.contains(Flags::FIN) && splice.is_to_return();
     if (limited || stops) && rst == Rst::Near {
@@ -580,6 +586,15 @@ fn carry(
         splice.look_if_settled();
     }
     Verdict::Stolen
+}
+
+/// Whether who sends a segment has got what its server has answered.
+#[cold]
+fn proves(seg: &Segment, reverse: &flow::Entry, reverse_terms: &flow::Terms) -> bool {
+    seg.flags.contains(Flags::ACK)
+        && !seg.flags.intersects(Flags::SYN.union(Flags::RST))
+        && seg.ack.at_or_after(reverse_terms.seq_origin)
+        && !seg.ack.after(reverse.seq_next())
 }
 
 /// Takes off a packet what lies beyond the limit of its flow, and keeps it for the local socket toward its

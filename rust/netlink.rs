@@ -1022,6 +1022,7 @@ fn state(splice: &Splice) -> SpliceState {
         Phase::Tombstone | Phase::Cut | Phase::Returned => SpliceState::Tombstone,
         Phase::Settling => SpliceState::Returning,
         Phase::Opening => SpliceState::Opening,
+        Phase::Live if splice.is_half_open() => SpliceState::Opening,
         Phase::Live if splice.is_returning() => SpliceState::Returning,
         Phase::Live if has(DRAINING) => SpliceState::Draining,
         Phase::Live if has(FIN_SEEN) => SpliceState::Closing,

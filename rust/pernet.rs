@@ -64,7 +64,7 @@ pub struct Ns {
     /// Changes when a splice comes or goes, so that a dump can tell; not with connections of services, which may come and go all
     /// the time. A dump goes by id, so that it has all that stay.
     generation: Atomic<u32>,
-    /// How many connections of services were not answered yet.
+    /// How many connections of services no client has shown to be its own yet.
     opening: Atomic<usize>,
     /// Bottom halves off: a SYN puts splices in.
     #[pin]
@@ -214,6 +214,11 @@ impl Ns {
         self.entries.load(Relaxed) >= MAX_ENTRIES
     }
 
+    /// Whether there are so many entries that those which may be nobody's are to go soon. Any context.
+    pub fn is_pressed(&self) -> bool {
+        self.entries.load(Relaxed) >= MAX_ENTRIES / 16
+    }
+
     /// One more connection is to be answered, and whether there are many; `None` if there are too many. Any context.
     pub fn begin_opening(&self) -> Option<bool> {
         let before = self.opening.fetch_add(1, Relaxed);
@@ -224,12 +229,12 @@ impl Ns {
         Some(before >= MAX_OPENING / 4)
     }
 
-    /// One was answered, or will not be. Any context.
+    /// One is its client's, or will not be. Any context.
     pub fn end_opening(&self) {
         self.opening.fetch_sub(1, Relaxed);
     }
 
-    /// How many connections of services were not answered yet.
+    /// How many connections of services no client has shown to be its own yet.
     pub fn opening(&self) -> usize {
         self.opening.load(Relaxed)
     }

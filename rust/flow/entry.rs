@@ -134,6 +134,9 @@ pub const ENDED: u32 = 1 << 9;
 pub const PROMISED: u32 = 1 << 10;
 /// Something of it waits until the window of the receiver takes it.
 pub const WAITING: u32 = 1 << 11;
+/// The sender has opened the connection, and has not shown yet that it is where its packets say; of one that a service has given to a
+/// server.
+pub const UNPROVEN: u32 = 1 << 12;
 
 impl Flow {
     /// A flow that has carried nothing, and whose numbers are not known.

@@ -12,7 +12,7 @@ mod track;
 
 pub use entry::{
     now, Carried, Flow, Progress, Start, Terms, DRAINING, ECHOING, ENDED, FIN_ACKED, FIN_SEEN,
-    FLOORED, FROZEN, KEPT, LIMITED, PROMISED, SHARED, WAITING,
+    FLOORED, FROZEN, KEPT, LIMITED, PROMISED, SHARED, UNPROVEN, WAITING,
 };
 pub use load::Load;
 pub use track::{

@@ -9,6 +9,7 @@
 
 use super::{
     arm::{check_side, Refusal, Side},
+    open::UNPROVEN_MS,
     terms::Row,
     Moving, Reason, Splice, Wishes,
 };
@@ -311,6 +312,9 @@ impl Splice {
         if self.is_watched() {
             return 0;
         }
+        if self.is_unproven() {
+            return UNPROVEN_MS;
+        }
         if self.has_moved() && self.to_server.has(FIN_SEEN) {
             return CLOSED_MS << self.answered.load(Relaxed).min(CLOSED_DOUBLINGS);
         }
@@ -319,6 +323,9 @@ impl Splice {
 
     /// Its client was asked whether it is there, and is.
     pub(super) fn note_answer(&self) {
+        if self.is_unproven() {
+            return self.is_proven();
+        }
         if self.has_moved() && self.to_server.has(FIN_SEEN) {
             self.answered.add(1, Relaxed);
         }

@@ -167,7 +167,11 @@ impl Splice {
 
     /// The two ends have ended it. Any context.
     pub fn end(&self, reason: Reason) {
-        self.leave(Phase::Tombstone, reason);
+        if self.is_unproven() {
+            self.give_up(reason);
+        } else {
+            self.leave(Phase::Tombstone, reason);
+        }
     }
 
     /// A RST went this way that ends the connection if its receiver has got all before it. The receiver says
@@ -237,6 +241,9 @@ impl Splice {
             Direction::ToServer => Reason::ResetByClient,
             Direction::ToClient => Reason::ResetByServer,
         };
+        if self.is_unproven() {
+            return self.give_up(reason);
+        }
         // A receiver that has not all of what the proxy sent expects a lower number than the RST
         // has, and goes on: it is told in the numbers that it has got to.
         let phase = if self.flow(direction.reverse()).has(DRAINING) {
@@ -455,6 +462,11 @@ impl HasAlarm for Splice {
         }
         match self.phase() {
             Phase::Live => {
+                match self.opening_left() {
+                    Some(0) => return self.give_up(Reason::Idle),
+                    Some(left) => return self.look_in(left),
+                    None => {}
+                }
                 self.announce_changes();
                 self.ask();
                 self.stop_waiting();

@@ -12,11 +12,11 @@
 //!                  Settling ----------------------> Returned --10 s--> gone
 //!         a limit, or on request, and all is acknowledged: the sockets go on
 //!
-//!            SYN            SYN-ACK
-//!  (service) ----> Opening ---------> Live
-//!                    | 60 s, RST
-//!                    v
-//!                  gone
+//!            SYN            SYN-ACK         ACK
+//!  (service) ----> Opening ---------> Live ----->
+//!                    | 60 s, RST       | 60 s, RST
+//!                    v                 v
+//!                  gone              gone
 //! ```
 
 mod arm;
@@ -229,7 +229,8 @@ impl Splice {
         Splice::make(ns, keys, wishes, Phase::Arming, queues, None, GFP_KERNEL)
     }
 
-    /// The same of a connection that a service has given to a server; nothing of it is ever held. Any context.
+    /// The same of a connection that a service has given to a server; nothing of it is ever held, and what comes before it is in the
+    /// table is dropped. Any context.
     fn assigned(
         ns: &Arc<Ns>,
         to_server: FlowKey,
@@ -248,7 +249,7 @@ impl Splice {
             ns,
             keys,
             wishes,
-            Phase::Opening,
+            Phase::Arming,
             queues,
             assigned,
             GFP_ATOMIC,

@@ -4,11 +4,12 @@
 //!
 //! Two rows without deltas, made of the client's SYN. They stand in phase `Opening`, in which everything passes, until it is
 //! seen that the other end has answered: by its SYN-ACK, or, if that goes past this host, by the client's acknowledgement of it. From
-//! then on they are as any others. Nothing here sleeps, and what has not been answered is bounded in number and time.
+//! then on they are as any others. Nothing here sleeps. Anybody may have sent the SYN in another's name: what nobody has shown to be a
+//! client's ([`UNPROVEN`]) is bounded in number and time.
 
 use super::{terms::Row, Phase, Reason, Splice, Wishes};
 use crate::{
-    flow::{Direction, Load, Terms},
+    flow::{self, Direction, Load, Terms, UNPROVEN},
     net::{
         forward::{Hop, Output},
         time,
@@ -37,6 +38,10 @@ const OPENING_MS: u64 = 60_000;
 
 /// The same while many do: the SYN-ACK may be lost twice.
 const OPENING_PRESSED_MS: u64 = 6_000;
+
+/// Without a packet for so long, in milliseconds, a client whose server's packets are not seen is asked whether it is there, if there are
+/// many rows and it was never asked.
+pub(super) const UNPROVEN_MS: u64 = 6_000;
 
 /// Which server has been given a connection.
 pub struct Server {
@@ -78,8 +83,10 @@ pub(super) struct Assigned {
     load: Arc<Load>,
     /// It counts as one of the node's.
     counted: AtomicFlag,
-    /// It counts as one that has not been answered.
+    /// It counts as one that its client has not shown to be its own.
     half_open: AtomicFlag,
+    /// When that is to have been shown; jiffies.
+    until: u32,
     /// Somebody has the numbers, and sets them.
     answered: AtomicFlag,
     /// Who listens is to be told that it is there.
@@ -136,6 +143,11 @@ pub fn open(
     let Some(pressed) = ns.begin_opening() else {
         return Err(Unopened::HalfOpen);
     };
+    let patience = time::from_ms(if pressed {
+        OPENING_PRESSED_MS
+    } else {
+        OPENING_MS
+    });
     let next = seg.seq.add(1);
     let assigned = Assigned {
         output: to.output,
@@ -151,6 +163,7 @@ pub fn open(
         load: to.load,
         counted: AtomicFlag::new(true),
         half_open: AtomicFlag::new(true),
+        until: flow::now().wrapping_add(patience as u32),
         answered: AtomicFlag::new(false),
         news: AtomicFlag::new(false),
     };
@@ -167,12 +180,9 @@ pub fn open(
         }
     })?;
     ns.count(Stat::Created);
-    let patience = if pressed {
-        OPENING_PRESSED_MS
-    } else {
-        OPENING_MS
-    };
-    splice.look_in(time::from_ms(patience));
+    splice.look_in(patience);
+    // Only now does a packet that finds it do anything to it: one of its rows was there before it was sure that the other could be.
+    splice.enter(Phase::Arming, Phase::Opening);
     Ok(splice)
 }
 
@@ -242,13 +252,16 @@ impl Assigned {
             Direction::ToClient if has(Flags::RST) && acks_syn => {
                 Heard::Refusal(Reason::ResetByServer)
             }
-            Direction::ToClient if has(Flags::SYN) && acks_syn => Heard::Answer,
+            // Of a server that answers by itself it is none: its host has not got its half yet, or not any more.
+            Direction::ToClient if self.output == Output::Nat && has(Flags::SYN) && acks_syn => {
+                Heard::Answer
+            }
             _ => Heard::Nothing,
         }
     }
 
     /// Both rows, of the packet that says that the other end has answered; `headers` is what it was read from.
-    fn rows(&self, keys: [FlowKey; 2], seg: &Segment, headers: &[u8]) -> [Row; 2] {
+    fn rows(&self, keys: [FlowKey; 2], seg: &Segment, headers: &[u8], is_proven: bool) -> [Row; 2] {
         let syn = &self.syn;
         let [client_key, server_key] = keys;
         let is_seen = self.output == Output::Nat;
@@ -276,6 +289,10 @@ impl Assigned {
             from_client = (syn.next, seg.seq, seg.ack, edge);
             from_server = (seg.ack, seg.ack, seg.seq, seg.seq.add(u16::MAX.into()));
         }
+        let marks = |direction| match direction {
+            Direction::ToServer if !is_proven => UNPROVEN,
+            _ => 0,
+        };
         let row = |key, direction, numbers: (Seq, Seq, Seq, Seq), scale, tsval, hop| {
             let (seq_origin, seq_next, ack_last, edge) = numbers;
             Row {
@@ -296,7 +313,7 @@ impl Assigned {
                 tsval_last: tsval,
                 echo_last: 0,
                 limit: None,
-                marks: 0,
+                marks: marks(direction),
                 bytes: 0,
             }
         };
@@ -354,14 +371,50 @@ impl Splice {
             return Heard::Nothing;
         }
         let keys = [*self.to_server.key(), *self.to_client.key()];
-        self.start(&assigned.rows(keys, seg, headers));
-        assigned.no_longer_opening(&self.ns);
-        if self.enter(Phase::Opening, Phase::Live) {
-            assigned.news.store(true, Relaxed);
-            // In place of the end that was to come.
-            self.look_in(0);
+        let is_seen = assigned.output == Output::Nat;
+        let is_proven = !is_seen && !self.ns.is_pressed();
+        self.start(&assigned.rows(keys, seg, headers, is_proven));
+        if self.enter(Phase::Opening, Phase::Live) && !is_seen {
+            self.is_open(assigned);
         }
         Heard::Answer
+    }
+
+    /// There is a connection, as far as can be told.
+    fn is_open(&self, assigned: &Assigned) {
+        assigned.no_longer_opening(&self.ns);
+        assigned.news.store(true, Relaxed);
+        // In place of the end that was to come.
+        self.look_in(0);
+    }
+
+    /// Its client has shown that it is there: it acknowledges what its server, whose number nobody else knows, has answered; or, if that is
+    /// not seen here, it has answered a question. Any context.
+    #[cold]
+    pub fn is_proven(&self) {
+        let unproven = self.to_server.mark(0, UNPROVEN) & UNPROVEN != 0;
+        if let Some(assigned) = self.assigned.as_ref().filter(|_| unproven) {
+            if assigned.output == Output::Nat {
+                self.is_open(assigned);
+            }
+        }
+    }
+
+    /// Whether a service has given it to a server, and its client may be nobody.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.assigned.is_some() && self.to_server.has(UNPROVEN)
+    }
+
+    /// Whether its server has answered, and its client, as far as is seen here, has not heard of that.
+    pub fn is_half_open(&self) -> bool {
+        self.assigned_by() == Some(Output::Nat) && self.to_server.has(UNPROVEN)
+    }
+
+    /// Jiffies until one that is half open is given up; `None` if it is not.
+    pub(super) fn opening_left(&self) -> Option<usize> {
+        let assigned = self.assigned.as_ref().filter(|_| self.is_half_open())?;
+        let left = assigned.until.wrapping_sub(flow::now()) as i32;
+        Some(usize::try_from(left).unwrap_or(0))
     }
 
     /// Whether who listens is to be told that it is there. Says so once.
@@ -372,14 +425,15 @@ impl Splice {
 
     /// Whether it is one that nobody ever answered.
     pub(super) fn was_never_answered(&self) -> bool {
-        self.assigned.is_some() && self.terms(Direction::ToServer).is_none()
+        self.assigned.is_some()
+            && (self.terms(Direction::ToServer).is_none() || self.is_half_open())
     }
 
     /// It is not answered, and leaves nothing: no late packets are to come. Any context.
     pub fn give_up(&self, reason: Reason) {
-        if self.leave(Phase::Tombstone, reason) {
-            self.replace();
-        }
+        self.leave(Phase::Tombstone, reason);
+        // Whoever has ended it at the same moment means the same, and may not have got so far.
+        self.replace();
     }
 
     /// Its client has nothing more to send: it does not count as one of the node's, though the server may still answer. Any context.

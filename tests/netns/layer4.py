@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import random
+import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -72,7 +74,7 @@ def address(name):
     return f"10.0.2.{SERVERS[name]}" if FAMILY == 4 else f"fd00:2::{SERVERS[name]}"
 
 
-def setup(output, scheduler, weights=()):
+def setup(output, scheduler, weights=(), port=8080):
     """The service anew, on the balancer and, for single rewriting, on the servers' hosts."""
     for ns in ("lb", *SERVERS):
         for s in ctl(ns, "service", "list"):
@@ -80,14 +82,14 @@ def setup(output, scheduler, weights=()):
     ctl("lb", "service", "add", SERVICE, "--scheduler", scheduler)
     for name, number in SERVERS.items():
         weight = dict(weights).get(name, 1)
-        ctl("lb", "node", "set", SERVICE, number, "--via", address(name), "--output", output, "--port", 8080, "--weight", weight)
+        ctl("lb", "node", "set", SERVICE, number, "--via", address(name), "--output", output, "--port", port, "--weight", weight)
         back = "10.0.2.1" if FAMILY == 4 else "fd00:2::1"
         # Answers go by way of the balancer, or not.
         route = ["ip", f"-{FAMILY}", "route", "replace", CLIENT, *(["via", back, "dev", "e0"] if output == "nat" else ["dev", "f0"])]
         run(name, *route)
         if output == "rewrite":
             ctl(name, "service", "add", SERVICE, "--scheduler", scheduler)
-            ctl(name, "node", "set", SERVICE, number, "--via", address(name), "--output", output, "--port", 8080, "--local")
+            ctl(name, "node", "set", SERVICE, number, "--via", address(name), "--output", output, "--port", port, "--local")
 
 
 def fetch(name):
@@ -408,6 +410,82 @@ def strays():
     same("frames to who sent strays", [f for f in seen["client", "f0"] if f.dst == pton(FAMILY, ghost) and f.dport == 1001], [])
 
 
+def syns(count, every=lambda: None):
+    """SYNs of addresses that nobody has; `every` thousand something is done."""
+    rand = random.Random(7)
+    with inside("client"):
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    s.bind(("f0", 0))
+    ether = MACS["lb", "f0"] + MACS["client", "f0"] + (b"\x08\x00" if FAMILY == 4 else b"\x86\xdd")
+    ports = sorted((a, p) for a in range(20) for p in range(1024, 2048))
+    for i, (a, p) in enumerate(ports[:count]):
+        s.send(ether + segment(f"10.0.3.{a + 1}" if FAMILY == 4 else f"fd00:3::{a + 1}", p, rand.getrandbits(32), SYN))
+        if i % 1000 == 999:
+            every()
+    s.close()
+
+
+def answered_flood():
+    step("a flood of SYNs that servers answer")
+    setup("nat", "rr")
+    net, back = ("10.0.3.0/24", "10.0.2.1") if FAMILY == 4 else ("fd00:3::/64", "fd00:2::1")
+    for name in SERVERS:
+        run(name, "ip", f"-{FAMILY}", "route", "replace", net, "via", back, "dev", "e0")
+    live = Conn()
+    before = stats()
+    syns(600)
+    wait("they are given to servers", lambda: stats()["assigned"] - before["assigned"] >= 540)
+
+    def answering():
+        return sum(len(run(name, "ss", "-Htn", "state", "syn-recv").stdout.splitlines()) for name in SERVERS)
+    wait("servers answer them", lambda: answering() >= 500)
+    # Nobody has shown that he is there.
+    same("half open", stats()["opening"], stats()["assigned"] - before["assigned"])
+    same("established", [r["to-server"]["sport"] for r in rows("established")], [live.port])
+    same("a connection that is there", live.who(), live.name)
+    run("lb", "splicectl", "del", *(r["id"] for r in rows("opening")))
+    same("half open", stats()["opening"], 0)
+    live.close()
+
+
+def blind_syn():
+    step(f"IPv{FAMILY}: single rewriting: a SYN that somebody has made up, while a server answers one that has closed its way")
+    setup("rewrite", "rr", port=8081)
+    data = random.Random(9).randbytes(2_000_000)
+    servers = []
+    for name in SERVERS:
+        with inside(name):
+            servers.append(socket.create_server((address(name), 8081), family=AF))
+    with inside("client"):
+        s = socket.socket(AF)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)
+    s.settimeout(20 * SLOW)
+    s.connect((VIP, 80))
+    port = s.getsockname()[1]
+    s.shutdown(socket.SHUT_WR)
+    ready, _, _ = select.select(servers, [], [], 20 * SLOW)
+    served, _ = ready[0].accept()
+
+    def row():
+        return [(r["id"], r["state"]) for r in rows() if r["to-server"]["sport"] == port]
+    wait("the client's FIN", lambda: [state for _, state in row()] == ["closing"])
+    before, got, wrong = row(), bytearray(), 0
+    sender = threading.Thread(target=lambda: (served.sendall(data), served.close()))
+    sender.start()
+    while piece := s.recv(65536):
+        got += piece
+        if len(got) > (wrong + 1) * 200_000:
+            wrong += 1
+            frame("client", "lb", segment(CLIENT, port, wrong * 1_000_000_007 % 2**32, SYN))
+    sender.join()
+    same("SHA-256", hashlib.sha256(got).hexdigest(), hashlib.sha256(data).hexdigest())
+    same("SYNs made up", wrong, 9)
+    same("its row", row(), before)
+    s.close()
+    for server in servers:
+        server.close()
+
+
 def flood():
     step("a flood of SYNs")
     setup("nat", "rr")
@@ -419,26 +497,19 @@ def flood():
         ctl("lb", "node", "del", SERVICE, number)
     ctl("lb", "node", "set", SERVICE, 99, "--via", dead, "--output", "nat")
     before = stats()
-    rand = random.Random(7)
-    syns = 17_000
-    with inside("client"):
-        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    s.bind(("f0", 0))
-    ether = MACS["lb", "f0"] + MACS["client", "f0"] + (b"\x08\x00" if FAMILY == 4 else b"\x86\xdd")
-    ports = {(a, p) for a in range(20) for p in range(1024, 2048)}
-    most = 0
-    for i, (a, p) in enumerate(sorted(ports)[:syns]):
-        s.send(ether + segment(f"10.0.3.{a + 1}" if FAMILY == 4 else f"fd00:3::{a + 1}", p, rand.getrandbits(32), SYN))
-        if i % 1000 == 999:
-            most = max(most, stats()["opening"])
-            # Its server closes one that says nothing for 75 s.
-            same("a connection that is there, meanwhile", live.who(), live.name)
-    s.close()
+    count, most = 17_000, 0
+
+    def every():
+        nonlocal most
+        most = max(most, stats()["opening"])
+        # Its server closes one that says nothing for 75 s.
+        same("a connection that is there, meanwhile", live.who(), live.name)
+    syns(count, every)
     made = lambda: {k: stats()[k] - before[k] for k in ("assigned", "drop-opening")}  # noqa: E731
     # A few may be lost on the way: nobody waits for them.
-    wait("the SYNs are seen", lambda: sum(made().values()) >= syns * 9 // 10, 60)
+    wait("the SYNs are seen", lambda: sum(made().values()) >= count * 9 // 10, 60)
     most = max(most, stats()["opening"])
-    print("of", syns, "SYNs:", made(), "half open at most", most)
+    print("of", count, "SYNs:", made(), "half open at most", most)
     # On a slow machine some are gone before the last comes.
     if not 4096 < most <= 16_384:
         fail(f"{most} connections are half open")
@@ -490,8 +561,11 @@ if __name__ == "__main__":
     same("rows", [r["kind"] for r in rows()], ["rewrite"])
     wait("the row ends", lambda: not rows(), 110)
     same("its reason", ctl("lb", "list")[-1]["reason"], "fin")
+    blind_syn()
     use(4)
+    blind_syn()
     refusals()
+    answered_flood()
     flood()
     # The namespaces end with rows of every kind and services in them.
     setup("nat", "least")

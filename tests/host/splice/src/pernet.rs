@@ -5,15 +5,19 @@
 use crate::{
     flow,
     net::{
-        skbuff::Net,
+        netfilter::{Filter, Hook, HookState},
+        skbuff::{Net, Packet},
         workqueue::{self, Queue},
     },
     splice::Splice,
     stats::Stat,
-    xlate::FlowKey,
+    xlate::{Family, FlowKey},
 };
-use kernel::{prelude::*, sync::Arc};
-use std::cell::Cell;
+use kernel::{
+    prelude::*,
+    sync::{rcu::read_lock, Arc},
+};
+use std::cell::{Cell, RefCell};
 
 /// What belongs to one network namespace.
 pub struct Ns {
@@ -25,6 +29,10 @@ pub struct Ns {
     pub queue: Queue,
     /// Connections of services that are to be answered.
     pub opening: Cell<usize>,
+    /// Whether there are many entries.
+    pub pressed: Cell<bool>,
+    /// A packet that comes when one flow of a splice is in and the other is not.
+    pub between: RefCell<Option<Vec<u8>>>,
     counters: [Cell<u64>; Stat::COUNT],
 }
 
@@ -37,6 +45,8 @@ impl Ns {
             flows: flow::Table::new(),
             queue: Queue,
             opening: Cell::new(0),
+            pressed: Cell::new(false),
+            between: RefCell::new(None),
             counters: std::array::from_fn(|_| Cell::new(0)),
         }
     }
@@ -86,12 +96,28 @@ impl Ns {
     /// `EEXIST`.
     pub fn add(&self, splice: &Arc<Splice>, _: ()) -> Result {
         self.flows.insert(splice, Splice::to_server)?;
-        self.flows.insert(splice, Splice::to_client)
+        if let Some(bytes) = self.between.take() {
+            let state = HookState {
+                hook: Hook::PreRouting,
+                family: Family::V4,
+            };
+            self.filter(Packet::from(bytes), state, &read_lock());
+        }
+        self.flows
+            .insert(splice, Splice::to_client)
+            .inspect_err(|_| {
+                self.flows.remove(splice, Splice::to_server);
+            })
     }
 
     /// There is room.
     pub fn is_full(&self) -> bool {
         false
+    }
+
+    /// Whether there are many entries.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed.get()
     }
 
     /// One more connection is to be answered, of few.

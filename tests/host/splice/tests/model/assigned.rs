@@ -157,10 +157,15 @@ fn two_way_from_syn_to_fin() {
     assert!(lb.splice.phase() == Phase::Opening);
     lb.server(SERVER, CLIENT.add(1), ANSWER);
     assert!(lb.splice.phase() == Phase::Live);
-    assert_eq!((lb.load.get(), lb.ns.opening.get()), (1, 0));
+    // Whoever sent the SYN may not be where it came from.
+    lb.client(CLIENT.add(1), SERVER, ACK);
+    assert_eq!((lb.load.get(), lb.ns.opening.get()), (1, 1));
+    assert!(lb.splice.is_half_open());
     let (terms, back) = lb.splice.terms(Direction::ToServer).expect("known");
     assert_eq!((terms.edit.wscale_in, back.edit.wscale_in), (7, 9));
     lb.client(CLIENT.add(1), SERVER.add(1), ACK);
+    assert_eq!((lb.load.get(), lb.ns.opening.get()), (1, 0));
+    assert!(!lb.splice.is_half_open());
     lb.client(CLIENT.add(1), SERVER.add(1), FIN);
     lb.server(SERVER.add(1), CLIENT.add(2), FIN);
     assert_eq!((lb.splice.phase(), lb.load.get()), (Phase::Live, 1));
@@ -181,6 +186,7 @@ fn a_rst_counts_with_the_right_number() {
     for (seq, ends) in [(CLIENT.add(1), true), (CLIENT.add(2), false)] {
         let lb = Balancer::new(Output::Nat);
         lb.server(SERVER, CLIENT.add(1), ANSWER);
+        lb.client(CLIENT.add(1), SERVER.add(1), ACK);
         lb.client(seq, SERVER.add(1), RST);
         assert_eq!(lb.splice.phase() == Phase::Tombstone, ends);
         assert_eq!(lb.load.get(), u32::from(!ends));
@@ -220,6 +226,85 @@ fn nobody_answers() {
 }
 
 #[test]
+fn the_answer_goes_to_nobody() {
+    let lb = Balancer::new(Output::Nat);
+    lb.server(SERVER, CLIENT.add(1), ANSWER);
+    lb.look(59_900);
+    assert_eq!((lb.splice.phase(), lb.ns.opening.get()), (Phase::Live, 1));
+    // The server says it again, for as long as it likes.
+    lb.server(SERVER, CLIENT.add(1), ANSWER);
+    lb.look(60_000);
+    assert_eq!(lb.splice.reason(), Reason::Idle);
+    assert_eq!((lb.load.get(), lb.ns.opening.get()), (0, 0));
+    assert!(lb.ns.with_flow(&arrives()).is_none(), "nothing is left");
+    // One whose client has none.
+    let lb = Balancer::new(Output::Nat);
+    lb.server(SERVER, CLIENT.add(1), ANSWER);
+    lb.client(CLIENT.add(1), Seq(0), RST);
+    assert_eq!(lb.splice.reason(), Reason::ResetByClient);
+    assert!(lb.ns.with_flow(&arrives()).is_none(), "nothing is left");
+}
+
+/// Another service has a server of the same address and port, and a client with the same.
+#[test]
+fn a_packet_comes_before_it_is_sure_that_there_is_room() {
+    for flags in [Flags::SYN, RST] {
+        let lb = Balancer::new(Output::Nat);
+        let key = FlowKey::v4([192, 0, 2, 9], 5555, [192, 0, 2, 2], 80);
+        let first = segment(&key, (CLIENT, Seq(0)), Flags::SYN, Some(7));
+        let seg = parse(&first, Family::V4, first.len()).expect("it is right");
+        let then = segment(&key, (CLIENT.add(1), Seq(0)), flags, None);
+        *lb.ns.between.borrow_mut() = Some(then);
+        let made = open(&lb.ns, &key, server(Output::Nat, &lb.load), &seg, &first);
+        assert!(matches!(made, Err(Unopened::Exists)));
+        assert!(lb.left().is_empty());
+        assert_eq!((lb.load.get(), lb.ns.opening.get()), (1, 1), "the first");
+        assert!(lb.ns.with_flow(&key).is_none());
+        assert_eq!(lb.ns.counted(Stat::Ended), 0);
+    }
+}
+
+#[test]
+fn one_way_a_client_is_asked_when_there_are_many() {
+    for (pressed, answers, left) in [
+        (true, false, false),
+        (true, true, true),
+        (false, false, true),
+    ] {
+        let lb = Balancer::new(Output::Rewrite);
+        lb.ns.pressed.set(pressed);
+        lb.client(CLIENT.add(1), SERVER.add(1), ACK);
+        assert_eq!((lb.splice.phase(), lb.ns.opening.get()), (Phase::Live, 0));
+        lb.look(5_900);
+        assert!(lb.left().is_empty(), "it is not asked yet");
+        lb.look(6_100);
+        let asked = [(arrives().reverse(), SERVER, ACK)];
+        assert_eq!(lb.left(), asked[..usize::from(pressed)]);
+        if answers {
+            lb.client(CLIENT.add(1), SERVER.add(1), ACK);
+        }
+        lb.look(40_000);
+        lb.left();
+        let there = lb.ns.with_flow(&arrives()).is_some();
+        assert_eq!(there, left, "pressed: {pressed}, answers: {answers}");
+        assert_eq!(lb.load.get(), u32::from(left));
+    }
+}
+
+#[test]
+fn one_way_an_answer_that_comes_by_is_none() {
+    let lb = Balancer::new(Output::Rewrite);
+    lb.server(SERVER, CLIENT.add(1), ANSWER);
+    assert!(lb.splice.phase() == Phase::Opening);
+    lb.client(CLIENT.add(1), SERVER.add(1), ACK);
+    let (terms, back) = lb.splice.terms(Direction::ToServer).expect("known");
+    assert_eq!(
+        (terms.seq_origin, back.seq_origin),
+        (CLIENT.add(1), SERVER.add(1))
+    );
+}
+
+#[test]
 fn one_way_the_client_says_that_there_was_an_answer() {
     let lb = Balancer::new(Output::Rewrite);
     // Of another connection.
@@ -228,12 +313,23 @@ fn one_way_the_client_says_that_there_was_an_answer() {
     lb.client(CLIENT.add(1), SERVER.add(1), ACK);
     assert!(lb.splice.phase() == Phase::Live);
     assert_eq!((lb.load.get(), lb.ns.opening.get()), (1, 0));
-    lb.client(CLIENT.add(1), SERVER.add(1), FIN);
+    // Nowhere near: somebody else's.
+    lb.client(CLIENT.add(2 << 20), SERVER.add(1), FIN);
+    assert_eq!(lb.load.get(), 1);
+    // Bytes before it were lost, and come again.
+    lb.client(CLIENT.add(1001), SERVER.add(1), FIN);
     assert_eq!(lb.load.get(), 0, "it is served");
-    lb.client(CLIENT.add(2), SERVER.add(9), ACK);
+    lb.client(CLIENT.add(1002), SERVER.add(9), ACK);
+    assert!(lb.splice.phase() == Phase::Live);
+    // Its server is answering: somebody has made this up, or the server knows better.
+    let next = segment(&arrives(), (Seq(77), Seq(0)), Flags::SYN, Some(7));
+    time::set(900);
+    assert!(!lb.comes(&next));
+    assert_eq!(lb.left(), [(leaves(), Seq(77), Flags::SYN)]);
     assert!(lb.splice.phase() == Phase::Live);
     // The client has closed, and begins another: not the row's.
-    assert!(lb.comes(&segment(&arrives(), (Seq(77), Seq(0)), Flags::SYN, Some(7))));
+    time::set(2_000);
+    assert!(lb.comes(&next));
     assert_eq!(
         (lb.splice.phase(), lb.splice.reason()),
         (Phase::Tombstone, Reason::Fin)

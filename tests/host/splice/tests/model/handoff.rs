@@ -324,6 +324,9 @@ fn the_same_addresses_again_are_this_hosts() {
         // Without an acknowledgement.
         let mut syn = syn;
         syn[20 + 13] = Flags::SYN.0;
+        syn[36..38].fill(0);
+        let check = xlate::checksum::tcp(&key(), &syn[20..]).checksum();
+        syn[36..38].copy_from_slice(&check.to_be_bytes());
         syn
     };
     assert!(
@@ -332,12 +335,20 @@ fn the_same_addresses_again_are_this_hosts() {
     );
     assert_eq!(host.left().len(), 1);
     // One whose number nobody knows, and the right one.
-    assert!(!host.comes(&from_client(CLIENT.add(1), Flags::FIN, b"")));
+    assert!(!host.comes(&from_client(CLIENT.add(2 << 20), Flags::FIN, b"")));
     assert!(!splice.to_server().has(FIN_SEEN));
     let end = splice.to_server().seq_next();
     assert!(!host.comes(&from_client(end, Flags::FIN, b"")));
     assert!(splice.to_server().has(FIN_SEEN));
     host.left();
+    time::set(900);
+    assert!(!host.comes(&syn), "who has it is answering");
+    assert_eq!(host.left().len(), 1);
+    time::set(2_000);
+    let mut wrong = syn.clone();
+    wrong[36] ^= 1;
+    assert!(!host.comes(&wrong));
+    time::set(4_000);
     assert!(host.comes(&syn));
     assert!(host.comes(&syn));
     assert_eq!(splice.reason(), Reason::Fin);
@@ -479,7 +490,10 @@ fn a_connection_that_does_not_come_back_is_where_it_was() {
         workqueue::look(&*back);
         assert_eq!(host.left(), Vec::<Vec<u8>>::new());
         match why {
-            Why::Nobody => assert!(matches!(back.arrive(None), Err(Absent::Unborn(Unborn::Nobody)))),
+            Why::Nobody => assert!(matches!(
+                back.arrive(None),
+                Err(Absent::Unborn(Unborn::Nobody))
+            )),
             Why::Aborted => assert!(back.abort_moving()),
             Why::Late => {
                 time::set(105_000);
