@@ -108,7 +108,8 @@ pub enum SpliceState {
     Returning = 4,
     /// Ended; late packets are still carried or answered until the entry is removed.
     Tombstone = 5,
-    /// A service has given the connection to a server, which has not answered yet.
+    /// A service has given the connection to a server, which has not answered yet; or its client
+    /// has not acknowledged that.
     Opening = 6,
 }
 
@@ -573,7 +574,8 @@ pub mod stats_attr {
     pub const HANDED_OFF: u16 = 31;
     /// Connections that came from another host.
     pub const TAKEN_OVER: u16 = 32;
-    /// Connections of services that exist now and were not answered by a server yet.
+    /// Connections of services that exist now and whose clients have not acknowledged a server's
+    /// answer yet.
     pub const OPENING: u16 = 33;
     /// Connections that services gave to a server.
     pub const ASSIGNED: u16 = 34;
@@ -582,7 +584,8 @@ pub mod stats_attr {
     /// Packets of services that give connections to servers, dropped because they were of no
     /// connection that is known and opened none.
     pub const DROP_NO_ROW: u16 = 36;
-    /// SYNs of services dropped because too many connections had not been answered.
+    /// SYNs of services dropped because the answers of too many connections had not been
+    /// acknowledged.
     pub const DROP_OPENING: u16 = 37;
     /// SYNs of services dropped because there are too many rows, or because another service has
     /// given a connection of the same client's address and port to the same server.
@@ -1791,7 +1794,8 @@ impl<'a, 'b> StatsPut<'a, 'b> {
         self.0.uint(stats_attr::TAKEN_OVER, value)
     }
 
-    /// Connections of services that exist now and were not answered by a server yet.
+    /// Connections of services that exist now and whose clients have not acknowledged a server's
+    /// answer yet.
     pub fn opening(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::OPENING, value)
     }
@@ -1812,7 +1816,8 @@ impl<'a, 'b> StatsPut<'a, 'b> {
         self.0.uint(stats_attr::DROP_NO_ROW, value)
     }
 
-    /// SYNs of services dropped because too many connections had not been answered.
+    /// SYNs of services dropped because the answers of too many connections had not been
+    /// acknowledged.
     pub fn drop_opening(&mut self, value: u64) -> Result {
         self.0.uint(stats_attr::DROP_OPENING, value)
     }

@@ -25,7 +25,8 @@
  * @TCP_SPLICE_SPLICE_STATE_TOMBSTONE: Ended; late packets are still carried or
  *   answered until the entry is removed.
  * @TCP_SPLICE_SPLICE_STATE_OPENING: A service has given the connection to a
- *   server, which has not answered yet.
+ *   server, which has not answered yet; or its client has not acknowledged
+ *   that.
  */
 enum tcp_splice_splice_state {
 	TCP_SPLICE_SPLICE_STATE_ARMING,

@@ -49,7 +49,8 @@ pub enum SpliceState {
     Returning,
     /// Ended; late packets are still carried or answered until the entry is removed.
     Tombstone,
-    /// A service has given the connection to a server, which has not answered yet.
+    /// A service has given the connection to a server, which has not answered yet; or its client
+    /// has not acknowledged that.
     Opening,
     /// A value that a newer kernel has.
     Unknown(u32),
@@ -1610,7 +1611,8 @@ pub struct Stats {
     /// Connections that came from another host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken_over: Option<u64>,
-    /// Connections of services that exist now and were not answered by a server yet.
+    /// Connections of services that exist now and whose clients have not acknowledged a server's
+    /// answer yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opening: Option<u64>,
     /// Connections that services gave to a server.
@@ -1623,7 +1625,8 @@ pub struct Stats {
     /// connection that is known and opened none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_no_row: Option<u64>,
-    /// SYNs of services dropped because too many connections had not been answered.
+    /// SYNs of services dropped because the answers of too many connections had not been
+    /// acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_opening: Option<u64>,
     /// SYNs of services dropped because there are too many rows, or because another service has
@@ -1851,8 +1854,8 @@ impl Stats {
             ),
             (
                 "opening",
-                "Connections of services that exist now and were not answered by a server \
-                 yet.",
+                "Connections of services that exist now and whose clients have not \
+                 acknowledged a server's answer yet.",
                 self.opening,
             ),
             (
@@ -1874,8 +1877,8 @@ impl Stats {
             ),
             (
                 "drop-opening",
-                "SYNs of services dropped because too many connections had not been \
-                 answered.",
+                "SYNs of services dropped because the answers of too many connections had \
+                 not been acknowledged.",
                 self.drop_opening,
             ),
             (
