@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo sim matrix ends failover demo-cluster demo-handoff farm test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo sim matrix ends failover demo-cluster demo-handoff farm cost test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -98,6 +98,11 @@ demo-handoff: root ## show the mechanisms of the survey, with a kernel for each 
 
 farm: root ## a guest for each host of the farm: two proxies are killed in turn; N=6 DEATHS=2 RATE=100k PROXIES=2
 	@tests/qemu/farm
+
+cost: export N ?= 100
+cost: root ## executed instructions of a handoff, as a ratio to a handshake; N=100 connections of each family
+	@COUNT=1 SMP=1 tests/qemu/run release cost && \
+		tools/buildenv/enter tests/bench/report "/src/results/$$(readlink results/latest)"
 
 check: root ## layer rules, formatting, lints, generated files, shell scripts
 	@tests/run check

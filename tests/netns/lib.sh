@@ -110,6 +110,8 @@ expect() {
 }
 same() { [ "$2" = "$3" ] || fail "$1: '$2', expected '$3'"; }
 
+# All CPUs, as a mask in hexadecimal.
+CPUS=$(printf %x $(((1 << $(nproc)) - 1)))
 add_ns() {
 	ip netns add "$1"
 	SPACES+=("$1")
@@ -117,7 +119,7 @@ add_ns() {
 		net.ipv6.conf.default.router_solicitations=0
 	# A flow stays on one CPU: a sender that moves between CPUs must not reorder packets on a veth, nor one that takes another
 	# hash after a time-out.
-	ip netns exec "$1" sysctl -q net.core.rps_default_mask=3 net.core.txrehash=0
+	ip netns exec "$1" sysctl -q "net.core.rps_default_mask=$CPUS" net.core.txrehash=0
 	ip -n "$1" link set lo up
 }
 # wire_up NS1 DEV1 NS2 DEV2

@@ -61,6 +61,19 @@ machine() {
 		-drive "if=none,id=disk,file=$4,format=raw,cache=unsafe" -device virtio-blk-pci,drive=disk)
 }
 
+# counted: changes MACHINE so that its processor counts what it executes, and its clock follows; see tests/bench/count.c. Nothing of
+# a run then depends on how fast this machine is. String instructions count once for each unit that they move, so that the kernel is
+# not told that they are fast.
+counted() {
+	local plugin
+	plugin=count-$(key "$TOP/tests/bench/count.c").so
+	[ -e "$CACHE/$plugin" ] || "$enter" clang -O2 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -o "/cache/$plugin" \
+		/src/tests/bench/count.c
+	MACHINE=("${MACHINE[@]/#tcg,thread=multi/tcg,thread=single}")
+	MACHINE=("${MACHINE[@]/%la57=off/la57=off,-erms,-fsrm,-fzrm,-fsrs,-fsrc}")
+	MACHINE+=(-icount "shift=0,sleep=off" -plugin "/cache/$plugin,counts=$inside/counts,profile=$inside/profile")
+}
+
 # unpack FOLDER: what a guest wrote to its disk there.
 unpack() {
 	mkdir -p "$1/guest"
