@@ -9,7 +9,7 @@ use crate::{
     net::{
         forward::{Hop, Unsent},
         netfilter::Verdict,
-        skbuff::Packet,
+        skbuff::{Packet, Routed},
         time,
     },
     pernet::Ns,
@@ -17,6 +17,7 @@ use crate::{
     stats::Stat,
     xlate::{
         edit::Edit,
+        ip::IpHeader,
         key::Family,
         tcp::{Flags, Segment},
     },
@@ -53,6 +54,23 @@ pub fn send(
     false
 }
 
+/// A packet whose way is known, unless it is larger than that way takes or has come by too many hosts: then its sender is told, in its
+/// own numbers, so that this comes before the edit. In packet context.
+#[inline]
+pub fn may_go_on(ns: &Ns, packet: Routed, ip: &IpHeader) -> Option<Routed> {
+    if let Some(mtu) = packet.exceeds_mtu(ip.family) {
+        ns.count(Stat::DropTooBig);
+        packet.refuse_too_big(ip.family, mtu);
+        return None;
+    }
+    if ip.ttl <= 1 {
+        ns.count(Stat::DropTtl);
+        packet.refuse_ttl_exceeded(ip.family);
+        return None;
+    }
+    Some(packet)
+}
+
 /// Sends a packet on by the route to where the edit says, with only that changed; one of a local socket goes on being accounted
 /// for. `false` if it was dropped, which is counted. In packet context.
 #[inline]
@@ -62,24 +80,16 @@ pub fn translate(ns: &Ns, packet: Packet, seg: &Segment, edit: &Edit, local: boo
         return false;
     }
     let field = checksum_field(&packet);
-    let mut packet = match packet.route(ns.net, &edit.out) {
+    let packet = match packet.route(ns.net, &edit.out) {
         Ok(packet) => packet,
         Err(packet) => {
             drop_packet(ns, packet, Stat::DropNoRoute);
             return false;
         }
     };
-    // What is refused is refused to its sender: before the edit.
-    if let Some(mtu) = packet.exceeds_mtu(seg.ip.family) {
-        ns.count(Stat::DropTooBig);
-        packet.refuse_too_big(seg.ip.family, mtu);
+    let Some(mut packet) = may_go_on(ns, packet, &seg.ip) else {
         return false;
-    }
-    if seg.ip.ttl <= 1 {
-        ns.count(Stat::DropTtl);
-        packet.refuse_ttl_exceeded(seg.ip.family);
-        return false;
-    }
+    };
     let Some(headers) = packet.writable(seg.headers_len()) else {
         ns.count(Stat::DropNoMemory);
         return false;

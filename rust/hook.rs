@@ -469,23 +469,15 @@ fn carry(
     }
 
     let field = checksum_field(&packet);
-    let mut packet = match packet.route(ns.net, &terms.edit.out) {
+    let packet = match packet.route(ns.net, &terms.edit.out) {
         Ok(packet) => packet,
         // A proxy may have one.
         Err(packet) if origin == Origin::Local => return Verdict::Accept(packet),
         Err(packet) => return drop_packet(ns, packet, Stat::DropNoRoute),
     };
-    // What is refused is refused to its sender, in its own numbers: before the edit.
-    if let Some(mtu) = packet.exceeds_mtu(ip.family) {
-        ns.count(Stat::DropTooBig);
-        packet.refuse_too_big(ip.family, mtu);
+    let Some(mut packet) = forward::may_go_on(ns, packet, ip) else {
         return Verdict::Stolen;
-    }
-    if ip.ttl <= 1 {
-        ns.count(Stat::DropTtl);
-        packet.refuse_ttl_exceeded(ip.family);
-        return Verdict::Stolen;
-    }
+    };
     let Some(headers) = packet.writable(seg.headers_len()) else {
         ns.count(Stat::DropNoMemory);
         return Verdict::Stolen;
