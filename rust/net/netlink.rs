@@ -97,7 +97,11 @@ impl Policy {
 
 /// The attributes of a message or of a nest, which the kernel has found to fit the policy.
 #[derive(Clone, Copy)]
-pub struct Attrs<'a>(&'a [u8]);
+pub struct Attrs<'a> {
+    bytes: &'a [u8],
+    /// Of a message: each attribute that its policy names, where the kernel has found it, or null. Of a nest: nothing.
+    parsed: &'a [*const kb::nlattr],
+}
 
 const NLA_HDRLEN: usize = 4;
 const NLA_TYPE_MASK: u16 = 0x3fff;
@@ -105,7 +109,16 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 impl<'a> Attrs<'a> {
     /// The payload of the attribute, wherever it stands; the last one counts, as in the kernel.
     fn find(&self, attr: u16) -> Option<&'a [u8]> {
-        let mut rest = self.0;
+        if let Some(place) = self.parsed.get(usize::from(attr)) {
+            let place = NonNull::new(place.cast_mut())?;
+            // SAFETY: The kernel has found a whole attribute there, in a message that lives as long as `self` says.
+            return unsafe {
+                let len = usize::from(place.as_ref().nla_len).saturating_sub(NLA_HDRLEN);
+                let payload = place.cast::<u8>().add(NLA_HDRLEN);
+                Some(core::slice::from_raw_parts(payload.as_ptr(), len))
+            };
+        }
+        let mut rest = self.bytes;
         let mut found = None;
         while let Some(header) = rest.first_chunk::<NLA_HDRLEN>() {
             let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
@@ -147,7 +160,12 @@ impl<'a> Attrs<'a> {
 
     /// A nest.
     pub fn nested(&self, attr: u16) -> Option<Attrs<'a>> {
-        self.find(attr).map(Attrs)
+        self.find(attr).map(Attrs::of)
+    }
+
+    /// Attributes that nobody has looked at yet.
+    fn of(bytes: &'a [u8]) -> Attrs<'a> {
+        Attrs { bytes, parsed: &[] }
     }
 
     /// Whether the attribute is there.
@@ -513,16 +531,23 @@ unsafe extern "C" fn doit<T: Do>(_skb: *mut kb::sk_buff, info: *mut kb::genl_inf
     from_result(|| {
         let info = NonNull::new(info).ok_or(EINVAL)?;
         let mut len = 0;
-        // SAFETY: genetlink passes an info, and a complete request, that live for the call.
+        // SAFETY: genetlink passes an info, and a complete request, that live for the call. Where it has parsed attributes, it
+        // has a place for each of the policy.
         let attrs = unsafe {
             let data = bindings::tcp_splice_nlmsg_attrdata(info.as_ref().nlhdr, &mut len);
-            core::slice::from_raw_parts(data.cast::<u8>(), usize::try_from(len).unwrap_or(0))
+            let len = usize::try_from(len).unwrap_or(0);
+            let parsed = match NonNull::new(info.as_ref().attrs) {
+                Some(parsed) => {
+                    core::slice::from_raw_parts(parsed.as_ptr().cast(), T::POLICY.len())
+                }
+                None => &[],
+            };
+            Attrs {
+                bytes: core::slice::from_raw_parts(data.cast(), len),
+                parsed,
+            }
         };
-        T::call(&Request {
-            info,
-            attrs: Attrs(attrs),
-        })
-        .map(|()| 0)
+        T::call(&Request { info, attrs }).map(|()| 0)
     })
 }
 
@@ -749,7 +774,7 @@ mod tests {
 
     #[test]
     fn attributes_are_found_by_id() {
-        let attrs = Attrs(&MESSAGE);
+        let attrs = Attrs::of(&MESSAGE);
         assert_eq!(attrs.u32(1), Some(0x2a));
         assert_eq!(attrs.be16(2), Some(8080));
         assert!(attrs.nested(3).is_some_and(|nest| nest.u32(1) == Some(7)));
@@ -762,11 +787,11 @@ mod tests {
     fn truncated_attributes_are_not_there() {
         // Every prefix ends the search and never reads past the end.
         for len in 0..MESSAGE.len() {
-            let attrs = Attrs(&MESSAGE[..len]);
+            let attrs = Attrs::of(&MESSAGE[..len]);
             assert_eq!(attrs.u32(1).is_some(), len >= 8);
             assert_eq!(attrs.uint(4).is_some(), len >= 40);
         }
         // A length shorter than its header.
-        assert!(!Attrs(&[3, 0, 1, 0, 9, 9, 9, 9]).has(1));
+        assert!(!Attrs::of(&[3, 0, 1, 0, 9, 9, 9, 9]).has(1));
     }
 }
