@@ -34,7 +34,7 @@ use kernel::{module::this_module, pr_warn_once, prelude::*, sync::Arc};
 
 struct Handlers;
 
-static OPS: [Op; 20] = gen::ops::<Handlers>();
+static OPS: [Op; 21] = gen::ops::<Handlers>();
 static GROUPS: [Group; gen::MCGRPS.len()] = [Group::new(gen::MCGRPS[gen::MCGRP_EVENTS as usize])];
 static FAMILY: Family = Family::new(
     this_module::<crate::LocalModule>(),
@@ -143,10 +143,14 @@ impl Handler for Handlers {
             ..Wishes::default()
         };
         let module = this_module::<crate::LocalModule>();
-        let (splice, migrant) = splice::export(&ns, socket, &wishes, attrs.timeout(), module)
-            .inspect_err(|_| ns.count(Stat::Refused))
-            .map_err(|refusal| refuse(req, refusal))?;
-        req.reply(|put| put_migrant(put, splice.id(), &migrant))
+        let (splice, migrant, rcv_max) =
+            splice::export(&ns, socket, &wishes, attrs.timeout(), module)
+                .inspect_err(|_| ns.count(Stat::Refused))
+                .map_err(|refusal| refuse(req, refusal))?;
+        req.reply(|put| {
+            put_migrant(put, splice.id(), &migrant)?;
+            HandoffPut::new(put).rcv_max(rcv_max.0)
+        })
     }
 
     fn handoff_read(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
@@ -167,12 +171,24 @@ impl Handler for Handlers {
 
     fn handoff_import(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
         let ns = Ns::of(req.net())?;
-        let migrant = read_migrant(&attrs)
-            .map_err(|what| req.refuse(EINVAL, fmt!("{what} is missing or does not fit")))?;
-        let splice = splice::import(&ns, &migrant, attrs.timeout())
-            .inspect_err(|_| ns.count(Stat::Refused))
-            .map_err(|refusal| refuse(req, refusal))?;
+        let splice = expect(req, &ns, &read_migrant(req, &attrs)?, attrs.timeout())?;
         req.reply(|put| HandoffPut::new(put).id(splice.id()))
+    }
+
+    fn handoff_take(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
+        let ns = Ns::of(req.net())?;
+        let migrant = read_migrant(req, &attrs)?;
+        let owner = listener(req, &ns, &attrs)?;
+        let splice = expect(req, &ns, &migrant, None)?;
+        let bytes = attrs.bytes().unwrap_or(&[]);
+        splice
+            .write_moving(Stream::Received, migrant.rcv_start, bytes)
+            .inspect_err(|_| {
+                splice.abort_moving();
+            })
+            .and_then(|()| splice.arrive(owner.as_ref()))
+            .inspect_err(|_| ns.count(Stat::Refused))
+            .map_err(|absent| refuse_arrival(req, absent))
     }
 
     fn handoff_write(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result {
@@ -699,8 +715,26 @@ fn put_migrant(put: &mut Put<'_>, id: u64, m: &Migrant) -> Result {
     put.flags(flags)
 }
 
+/// Begins to take a connection of another host.
+fn expect(
+    req: &Request<'_>,
+    ns: &Arc<Ns>,
+    migrant: &Migrant,
+    timeout: Option<u64>,
+) -> Result<Arc<Splice>> {
+    splice::import(ns, migrant, timeout)
+        .inspect_err(|_| ns.count(Stat::Refused))
+        .map_err(|refusal| refuse(req, refusal))
+}
+
 /// A connection of another host, from attributes.
-fn read_migrant(attrs: &HandoffAttrs<'_>) -> Result<Migrant, &'static str> {
+fn read_migrant(req: &Request<'_>, attrs: &HandoffAttrs<'_>) -> Result<Migrant> {
+    said_migrant(attrs)
+        .map_err(|what| req.refuse(EINVAL, fmt!("{what} is missing or does not fit")))
+}
+
+/// The same, or which attribute is wrong.
+fn said_migrant(attrs: &HandoffAttrs<'_>) -> Result<Migrant, &'static str> {
     let flags = attrs.flags().unwrap_or(0);
     let has = |flag: u32| flags & flag != 0;
     let shift =

@@ -84,6 +84,10 @@ pub const CMD_HANDOFF_COMMIT: u8 = 21;
 /// Of an exported connection: its socket goes on as if nothing had been asked. Of an imported one:
 /// it is forgotten.
 pub const CMD_HANDOFF_ABORT: u8 = 22;
+/// Take a connection of another host at once: handoff-import, handoff-write of bytes, which are all
+/// that was received, from rcv-start on, and handoff-commit. For one with nothing unacknowledged.
+/// Nothing is left of one that is refused.
+pub const CMD_HANDOFF_TAKE: u8 = 23;
 
 /// Names of the multicast groups, by index.
 pub const MCGRPS: [&CStr; 1] = [c"events"];
@@ -703,6 +707,9 @@ pub mod handoff_attr {
     /// Milliseconds that the move may take, 5000 unless it is said, 60000 at most. The client is
     /// not answered meanwhile, as if packets had been lost.
     pub const TIMEOUT: u16 = 27;
+    /// Number after the last byte that the client has sent and this host has, gaps before it or
+    /// not.
+    pub const RCV_MAX: u16 = 28;
 }
 
 /// What the kernel accepts in a nest of `flow` attributes.
@@ -906,6 +913,32 @@ static HANDOFF_COMMIT_POLICY: [Policy; 26] = {
 static HANDOFF_ABORT_POLICY: [Policy; 2] = {
     let mut policy = [Policy::UNSET; 2];
     policy[handoff_attr::ID as usize] = Policy::uint();
+    policy
+};
+
+/// What the kernel accepts in a `handoff-take` request.
+static HANDOFF_TAKE_POLICY: [Policy; 24] = {
+    let mut policy = [Policy::UNSET; 24];
+    policy[handoff_attr::FD as usize] = Policy::u32();
+    policy[handoff_attr::REMOTE as usize] = Policy::binary(4, 16);
+    policy[handoff_attr::LOCAL as usize] = Policy::binary(4, 16);
+    policy[handoff_attr::REMOTE_PORT as usize] = Policy::be16();
+    policy[handoff_attr::LOCAL_PORT as usize] = Policy::be16();
+    policy[handoff_attr::RCV_START as usize] = Policy::u32();
+    policy[handoff_attr::RCV_NEXT as usize] = Policy::u32();
+    policy[handoff_attr::RCV_EDGE as usize] = Policy::u32();
+    policy[handoff_attr::SND_UNA as usize] = Policy::u32();
+    policy[handoff_attr::SND_SENT as usize] = Policy::u32();
+    policy[handoff_attr::SND_NEXT as usize] = Policy::u32();
+    policy[handoff_attr::SND_EDGE as usize] = Policy::u32();
+    policy[handoff_attr::WSCALE_IN as usize] = Policy::u32_max(14);
+    policy[handoff_attr::WSCALE_OUT as usize] = Policy::u32_max(14);
+    policy[handoff_attr::TSVAL as usize] = Policy::u32();
+    policy[handoff_attr::TS_RECENT as usize] = Policy::u32();
+    policy[handoff_attr::MSS as usize] = Policy::u32();
+    policy[handoff_attr::ACKED as usize] = Policy::u32();
+    policy[handoff_attr::FLAGS as usize] = Policy::u32_mask(0x3f);
+    policy[handoff_attr::BYTES as usize] = Policy::binary(0, 16384);
     policy
 };
 
@@ -2067,6 +2100,12 @@ impl<'a, 'b> HandoffPut<'a, 'b> {
     pub fn bytes(&mut self, value: &[u8]) -> Result {
         self.0.binary(handoff_attr::BYTES, value)
     }
+
+    /// Number after the last byte that the client has sent and this host has, gaps before it or
+    /// not.
+    pub fn rcv_max(&mut self, value: u32) -> Result {
+        self.0.u32(handoff_attr::RCV_MAX, value)
+    }
 }
 
 /// What the module does for each request.
@@ -2154,6 +2193,11 @@ pub trait Handler {
     /// Of an exported connection: its socket goes on as if nothing had been asked. Of an imported
     /// one: it is forgotten.
     fn handoff_abort(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
+
+    /// Take a connection of another host at once: handoff-import, handoff-write of bytes, which are
+    /// all that was received, from rcv-start on, and handoff-commit. For one with nothing
+    /// unacknowledged. Nothing is left of one that is refused.
+    fn handoff_take(req: &Request<'_>, attrs: HandoffAttrs<'_>) -> Result;
 }
 
 struct SpliceNewDo<H>(PhantomData<H>);
@@ -2396,8 +2440,20 @@ impl<H: Handler> Do for HandoffAbortDo<H> {
     }
 }
 
+struct HandoffTakeDo<H>(PhantomData<H>);
+
+impl<H: Handler> Do for HandoffTakeDo<H> {
+    const CMD: u8 = CMD_HANDOFF_TAKE;
+    const ADMIN: bool = true;
+    const POLICY: &'static [Policy] = &HANDOFF_TAKE_POLICY;
+
+    fn call(req: &Request<'_>) -> Result {
+        H::handoff_take(req, HandoffAttrs(req.attrs()))
+    }
+}
+
 /// The operations, in the order of their ids, answered by `H`.
-pub const fn ops<H: Handler>() -> [Op; 20] {
+pub const fn ops<H: Handler>() -> [Op; 21] {
     [
         Op::doit::<SpliceNewDo<H>>(),
         Op::doit::<SpliceGetDo<H>>(),
@@ -2419,5 +2475,6 @@ pub const fn ops<H: Handler>() -> [Op; 20] {
         Op::doit::<HandoffWriteDo<H>>(),
         Op::doit::<HandoffCommitDo<H>>(),
         Op::doit::<HandoffAbortDo<H>>(),
+        Op::doit::<HandoffTakeDo<H>>(),
     ]
 }

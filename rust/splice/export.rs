@@ -93,7 +93,8 @@ fn migrant(n: &Numbers, leg: &Locked<'_>) -> Migrant {
     }
 }
 
-/// Begins to move a connection of the namespace, for so many milliseconds. May sleep.
+/// Begins to move a connection of the namespace, for so many milliseconds. Says where it stands, and the number after the last
+/// byte of the client that is here, gaps before it or not. May sleep.
 ///
 /// # Errors
 ///
@@ -104,7 +105,7 @@ pub fn export(
     wishes: &Wishes,
     timeout: Option<u64>,
     module: &'static ThisModule,
-) -> Result<(Arc<Splice>, Migrant), Refusal> {
+) -> Result<(Arc<Splice>, Migrant, Seq), Refusal> {
     if !socket.is_in(ns.net) {
         return Err(Refusal::OtherNamespace);
     }
@@ -127,6 +128,8 @@ pub fn export(
         return Err(refusal);
     }
     let migrant = migrant(&now, &leg);
+    let mut rcv_max = migrant.rcv_next;
+    leg.out_of_order(|piece| rcv_max = piece.seq.add(piece.len));
     let restore = leg.make_dormant();
     splice.leaving_at.populate(migrant.snd_sent);
     drop(leg);
@@ -138,7 +141,7 @@ pub fn export(
     };
     *splice.moving.lock() = Some(room.write(Moving::Leaving(leaving)));
     workqueue::set(&*splice, time_to_move(timeout));
-    Ok((splice, migrant))
+    Ok((splice, migrant, rcv_max))
 }
 
 /// Rows of a connection whose packets are not changed: those from its client go to `hop`.

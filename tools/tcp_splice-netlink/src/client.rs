@@ -7,16 +7,43 @@ use crate::error::Error;
 use crate::generated::{
     DelMode, EndReason, Flow, Handoff, HandoffAbortRequest, HandoffCommitRequest,
     HandoffExportRequest, HandoffImportRequest, HandoffReadRequest, HandoffStream,
-    HandoffWriteRequest, Node, NodeDelRequest, NodeGetDumpRequest, NodeGetRequest, NodeOutput,
-    NodeSetRequest, Scheduler, Service, ServiceDelRequest, ServiceGetDumpRequest,
-    ServiceGetRequest, ServiceNewRequest, Splice, SpliceDelRequest, SpliceFlags,
-    SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest, SpliceSetRequest, SpliceState, Stats,
-    StatsGetRequest,
+    HandoffTakeRequest, HandoffWriteRequest, Node, NodeDelRequest, NodeGetDumpRequest,
+    NodeGetRequest, NodeOutput, NodeSetRequest, Scheduler, Service, ServiceDelRequest,
+    ServiceGetDumpRequest, ServiceGetRequest, ServiceNewRequest, Splice, SpliceDelRequest,
+    SpliceFlags, SpliceGetDumpRequest, SpliceGetRequest, SpliceNewRequest, SpliceSetRequest,
+    SpliceState, Stats, StatsGetRequest,
 };
 use crate::socket::{self, Exchange};
 use netlink_sys::Socket;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
+
+/// A request for a connection of another host to come, where it stands there.
+macro_rules! comes {
+    ($request:ident, $there:expr, $($more:ident: $value:expr),*) => {
+        $request {
+            remote: $there.remote,
+            local: $there.local,
+            remote_port: $there.remote_port,
+            local_port: $there.local_port,
+            rcv_start: $there.rcv_start,
+            rcv_next: $there.rcv_next,
+            rcv_edge: $there.rcv_edge,
+            snd_una: $there.snd_una,
+            snd_sent: $there.snd_sent,
+            snd_next: $there.snd_next,
+            snd_edge: $there.snd_edge,
+            wscale_in: $there.wscale_in,
+            wscale_out: $there.wscale_out,
+            tsval: $there.tsval,
+            ts_recent: $there.ts_recent,
+            mss: $there.mss,
+            acked: $there.acked,
+            flags: $there.flags,
+            $($more: $value,)*
+        }
+    };
+}
 
 /// What a new splice is made from: two sockets, or two flows of explicit numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -272,32 +299,26 @@ impl Client {
         connection: &Handoff,
         timeout: Option<u64>,
     ) -> Result<u64, Error> {
-        let c = connection;
-        let made: Handoff = self.exchange.call(
-            self.family,
-            &HandoffImportRequest {
-                remote: c.remote,
-                local: c.local,
-                remote_port: c.remote_port,
-                local_port: c.local_port,
-                rcv_start: c.rcv_start,
-                rcv_next: c.rcv_next,
-                rcv_edge: c.rcv_edge,
-                snd_una: c.snd_una,
-                snd_sent: c.snd_sent,
-                snd_next: c.snd_next,
-                snd_edge: c.snd_edge,
-                wscale_in: c.wscale_in,
-                wscale_out: c.wscale_out,
-                tsval: c.tsval,
-                ts_recent: c.ts_recent,
-                mss: c.mss,
-                acked: c.acked,
-                flags: c.flags,
-                timeout,
-            },
-        )?;
+        let request = comes!(HandoffImportRequest, connection, timeout: timeout);
+        let made = self.exchange.call(self.family, &request)?;
         Ok(made.id.unwrap_or_default())
+    }
+
+    /// Takes a connection of another host at once, for the listening socket `fd` or whoever listens; `received` is all that its
+    /// client has sent and nobody has read, 16 KiB at most, and nothing is unacknowledged.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::handoff_import`], [`Client::handoff_write`] and [`Client::handoff_commit_to`]; nothing of it is left then.
+    pub fn handoff_take(
+        &mut self,
+        connection: &Handoff,
+        received: &Bytes,
+        fd: Option<RawFd>,
+    ) -> Result<(), Error> {
+        let fd = fd.map(|fd| fd as u32);
+        let request = comes!(HandoffTakeRequest, connection, bytes: Some(received), fd: fd);
+        self.exchange.order(self.family, &request)
     }
 
     /// Adds bytes to a connection that is being imported: 16 KiB at most, each stream in order.

@@ -2089,6 +2089,10 @@ pub struct Handoff {
     /// The bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<crate::Bytes>,
+    /// Number after the last byte that the client has sent and this host has, gaps before it or
+    /// not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rcv_max: Option<u32>,
 }
 
 impl Handoff {
@@ -2119,6 +2123,7 @@ impl Handoff {
                 20 => this.flags = Some(HandoffFlags(attr.u32()?)),
                 22 => this.seq = Some(attr.u32()?),
                 23 => this.bytes = Some(crate::Bytes(attr.octets())),
+                28 => this.rcv_max = Some(attr.u32()?),
                 _ => {}
             }
         }
@@ -2502,6 +2507,10 @@ pub(crate) static HANDOFF: Set = Set(&[
     },
     Field {
         name: "timeout",
+        nest: None,
+    },
+    Field {
+        name: "rcv-max",
         nest: None,
     },
 ]);
@@ -3258,6 +3267,129 @@ impl Request for HandoffAbortRequest {
     fn encode(&self, out: &mut Writer) {
         if let Some(value) = self.id {
             out.uint(1, value);
+        }
+    }
+
+    fn decode(_attrs: Attrs<'_>) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+/// Take a connection of another host at once: handoff-import, handoff-write of bytes, which are all
+/// that was received, from rcv-start on, and handoff-commit. For one with nothing unacknowledged.
+/// Nothing is left of one that is refused.
+#[derive(Debug, Default)]
+pub(crate) struct HandoffTakeRequest<'a> {
+    /// The client's address.
+    pub(crate) remote: Option<IpAddr>,
+    /// The address that the client has connected to; the family of remote.
+    pub(crate) local: Option<IpAddr>,
+    /// The client's port.
+    pub(crate) remote_port: Option<u16>,
+    /// The port that the client has connected to.
+    pub(crate) local_port: Option<u16>,
+    /// Number of the first byte that the new owner is to read.
+    pub(crate) rcv_start: Option<u32>,
+    /// Number that is expected from the client next; all before it is acknowledged.
+    pub(crate) rcv_next: Option<u32>,
+    /// Where the widest window ends that the client was given.
+    pub(crate) rcv_edge: Option<u32>,
+    /// Oldest number of this side that the client has not acknowledged.
+    pub(crate) snd_una: Option<u32>,
+    /// Number after the last byte that was sent.
+    pub(crate) snd_sent: Option<u32>,
+    /// Number after the last byte that was given to TCP to be sent.
+    pub(crate) snd_next: Option<u32>,
+    /// Where the window ends that the client has given.
+    pub(crate) snd_edge: Option<u32>,
+    /// Shift of windows that the client announces; with scaling.
+    pub(crate) wscale_in: Option<u32>,
+    /// Shift of windows that this side announces; with scaling.
+    pub(crate) wscale_out: Option<u32>,
+    /// This side's TSval goes on from here; with timestamps.
+    pub(crate) tsval: Option<u32>,
+    /// The client's TSval to echo; with timestamps.
+    pub(crate) ts_recent: Option<u32>,
+    /// The largest segment that the client takes, in bytes of options and payload.
+    pub(crate) mss: Option<u32>,
+    /// Bytes that the client has acknowledged, 2^30 at most; bounds how old an acknowledgement may
+    /// be.
+    pub(crate) acked: Option<u32>,
+    /// What was negotiated, and where it stands.
+    pub(crate) flags: Option<HandoffFlags>,
+    /// The bytes.
+    pub(crate) bytes: Option<&'a crate::Bytes>,
+    /// File descriptor, in the caller: of the connected TCP socket that is to move; of an import,
+    /// of a listening TCP socket of the same address family, bound to anything, that is to have the
+    /// connection.
+    pub(crate) fd: Option<u32>,
+}
+
+impl Request for HandoffTakeRequest<'_> {
+    const CMD: u8 = 23;
+    const ATTRS: &'static Set = &HANDOFF;
+    type Reply = ();
+
+    fn encode(&self, out: &mut Writer) {
+        if let Some(value) = self.remote {
+            out.address(3, value);
+        }
+        if let Some(value) = self.local {
+            out.address(4, value);
+        }
+        if let Some(value) = self.remote_port {
+            out.be16(5, value);
+        }
+        if let Some(value) = self.local_port {
+            out.be16(6, value);
+        }
+        if let Some(value) = self.rcv_start {
+            out.u32(7, value);
+        }
+        if let Some(value) = self.rcv_next {
+            out.u32(8, value);
+        }
+        if let Some(value) = self.rcv_edge {
+            out.u32(9, value);
+        }
+        if let Some(value) = self.snd_una {
+            out.u32(10, value);
+        }
+        if let Some(value) = self.snd_sent {
+            out.u32(11, value);
+        }
+        if let Some(value) = self.snd_next {
+            out.u32(12, value);
+        }
+        if let Some(value) = self.snd_edge {
+            out.u32(13, value);
+        }
+        if let Some(value) = self.wscale_in {
+            out.u32(14, value);
+        }
+        if let Some(value) = self.wscale_out {
+            out.u32(15, value);
+        }
+        if let Some(value) = self.tsval {
+            out.u32(16, value);
+        }
+        if let Some(value) = self.ts_recent {
+            out.u32(17, value);
+        }
+        if let Some(value) = self.mss {
+            out.u32(18, value);
+        }
+        if let Some(value) = self.acked {
+            out.u32(19, value);
+        }
+        if let Some(value) = self.flags {
+            out.u32(20, value.0);
+        }
+        if let Some(value) = self.bytes {
+            out.bytes(23, &value.0);
+        }
+        if let Some(value) = self.fd {
+            out.u32(2, value);
         }
     }
 

@@ -44,11 +44,36 @@ impl Migrant {
             return;
         };
         // A stream is far shorter than its numbers go round here: it was in a receive buffer.
-        let start = start.wrapping_sub(bytes.len() as u32);
-        self.connection.rcv_start = Some(start);
-        let bytes = Bytes(bytes);
-        self.received.insert(0, Piece { seq: start, bytes });
+        let seq = start.wrapping_sub(bytes.len() as u32);
+        self.connection.rcv_start = Some(seq);
+        match self.received.first_mut().filter(|first| first.seq == start) {
+            Some(first) => {
+                first.seq = seq;
+                first.bytes.0.splice(..0, bytes);
+            }
+            None => {
+                let bytes = Bytes(bytes);
+                self.received.insert(0, Piece { seq, bytes });
+            }
+        }
     }
+
+    /// What it comes with, if that fits into one message: what was received, without gaps, and nothing that was sent.
+    fn whole(&self) -> Option<&Bytes> {
+        const NONE: &Bytes = &Bytes(Vec::new());
+        let received = match &self.received[..] {
+            [] => NONE,
+            [first] if self.connection.rcv_start == Some(first.seq) => &first.bytes,
+            _ => return None,
+        };
+        (self.sent.0.is_empty() && received.0.len() <= PIECE).then_some(received)
+    }
+}
+
+/// Whether a number is before another in its stream.
+fn is_before(seq: u32, end: u32) -> bool {
+    // Half of all numbers are behind a number.
+    (seq.wrapping_sub(end) as i32) < 0
 }
 
 /// Why this program has not got a connection of another host.
@@ -117,7 +142,9 @@ impl Client {
 
     fn read_streams(&mut self, id: u64, migrant: &mut Migrant) -> Result<(), Error> {
         let mut seq = migrant.connection.rcv_start.unwrap_or_default();
-        loop {
+        // For whoever reads; it is nothing to the other host.
+        let end = migrant.connection.rcv_max.take();
+        while end.is_none_or(|end| is_before(seq, end)) {
             let (at, bytes) = self.handoff_read(id, HandoffStream::Received, seq)?;
             if bytes.is_empty() {
                 break;
@@ -129,22 +156,28 @@ impl Client {
             });
         }
         seq = migrant.connection.snd_una.unwrap_or_default();
-        loop {
+        let end = migrant.connection.snd_next.unwrap_or(seq);
+        while is_before(seq, end) {
             let (_, bytes) = self.handoff_read(id, HandoffStream::Sent, seq)?;
             if bytes.is_empty() {
-                return Ok(());
+                break;
             }
             seq = seq.wrapping_add(bytes.len() as u32);
             migrant.sent.0.extend(bytes);
         }
+        Ok(())
     }
 
-    /// Has whoever listens on this host get a connection of another.
+    /// Has whoever listens on this host get a connection of another, within `timeout` milliseconds if its bytes take several
+    /// messages.
     ///
     /// # Errors
     ///
     /// [`Error::Kernel`] that says why nobody could have it; nothing of it is left then.
     pub fn import(&mut self, migrant: &Migrant, timeout: Option<u64>) -> Result<(), Error> {
+        if let Some(bytes) = migrant.whole() {
+            return self.handoff_take(&migrant.connection, bytes, None);
+        }
         let id = self.handoff_import(&migrant.connection, timeout)?;
         self.write_streams(id, migrant).inspect_err(|_| {
             let _ = self.handoff_abort(id);
@@ -168,22 +201,26 @@ impl Client {
         let listener = unreachable_listener(local).map_err(refused)?;
         // Keeps a number for the connection's descriptor: it can only be lost after the commit.
         let spare = listener.try_clone().map_err(refused)?;
-        let id = self
-            .handoff_import(&migrant.connection, timeout)
-            .map_err(NotReceived::Refused)?;
-        if let Err(error) = self.write_streams(id, migrant) {
-            let _ = self.handoff_abort(id);
-            return Err(NotReceived::Refused(error));
-        }
-        self.handoff_commit_to(id, listener.as_raw_fd())
-            .map_err(|error| match error {
-                Error::Kernel { .. } | Error::NotLoaded => {
-                    let _ = self.handoff_abort(id);
-                    NotReceived::Refused(error)
-                }
-                // The kernel may have done it.
-                _ => NotReceived::Lost(error),
-            })?;
+        let fd = listener.as_raw_fd();
+        let taken = if let Some(bytes) = migrant.whole() {
+            self.handoff_take(&migrant.connection, bytes, Some(fd))
+        } else {
+            let id = self
+                .handoff_import(&migrant.connection, timeout)
+                .map_err(NotReceived::Refused)?;
+            if let Err(error) = self.write_streams(id, migrant) {
+                let _ = self.handoff_abort(id);
+                return Err(NotReceived::Refused(error));
+            }
+            self.handoff_commit_to(id, fd).inspect_err(|_| {
+                let _ = self.handoff_abort(id);
+            })
+        };
+        taken.map_err(|error| match error {
+            Error::Kernel { .. } | Error::NotLoaded => NotReceived::Refused(error),
+            // The kernel may have done it.
+            _ => NotReceived::Lost(error),
+        })?;
         drop(spare);
         let accepted = listener.accept();
         let (stream, _) = accepted.map_err(|error| NotReceived::Lost(error.into()))?;
@@ -246,7 +283,37 @@ mod tests {
         migrant.unread(vec![7; 10]);
         assert_eq!(migrant.connection.rcv_start, Some(0u32.wrapping_sub(5)));
         assert_eq!(migrant.received[0].seq, 0u32.wrapping_sub(5));
+        migrant.unread(vec![8; 2]);
+        let start = migrant.connection.rcv_start;
+        let bytes = Bytes([vec![8; 2], vec![7; 10]].concat());
+        assert_eq!(
+            (start, migrant.whole()),
+            (Some(0u32.wrapping_sub(7)), Some(&bytes))
+        );
         let text = serde_json::to_string(&migrant).expect("it can be written");
         assert_eq!(serde_json::from_str::<Migrant>(&text).ok(), Some(migrant));
+    }
+
+    #[test]
+    fn what_does_not_fit_into_one_message_takes_several() {
+        let piece = |seq, len| Piece {
+            seq,
+            bytes: Bytes(vec![1; len]),
+        };
+        let of = |received: Vec<Piece>, sent| {
+            let mut migrant = Migrant {
+                received,
+                sent: Bytes(vec![2; sent]),
+                ..Migrant::default()
+            };
+            migrant.connection.rcv_start = Some(7);
+            migrant.whole().map(|bytes| bytes.0.len())
+        };
+        assert_eq!(of(vec![], 0), Some(0));
+        assert_eq!(of(vec![piece(7, PIECE)], 0), Some(PIECE));
+        assert_eq!(of(vec![piece(7, PIECE + 1)], 0), None);
+        assert_eq!(of(vec![piece(7, 1)], 1), None);
+        assert_eq!(of(vec![piece(8, 1)], 0), None, "after a gap");
+        assert_eq!(of(vec![piece(7, 1), piece(9, 1)], 0), None, "with a gap");
     }
 }

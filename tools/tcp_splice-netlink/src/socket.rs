@@ -9,10 +9,15 @@ use crate::message::{self, Message, Messages, Request};
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use std::io;
 
 /// A list that changes all the time is read this often before giving up.
 const DUMP_ATTEMPTS: u32 = 16;
+
+/// Bytes in a datagram of the kernel's, at most: it fills those of a list up to this if they are asked for by as much
+/// (`netlink_recvmsg`, `netlink_dump`), and no answer to a single request is as long.
+const LARGEST: usize = 32 << 10;
 
 const GENL_ID_CTRL: u16 = 0x10;
 const CTRL_CMD_GETFAMILY: u8 = 3;
@@ -45,10 +50,15 @@ impl Transport for Socket {
 
     fn recv(&mut self) -> io::Result<Vec<u8>> {
         loop {
-            match self.recv_from_full() {
+            let mut datagram = Vec::with_capacity(LARGEST);
+            // What it says is the length of the whole.
+            match self.recv_from(&mut datagram, RecvFlags::TRUNC.bits() as i32) {
                 // Any process may send to this socket; only port 0 is the kernel.
-                Ok((datagram, from)) if from.port_number() == 0 => return Ok(datagram),
-                Ok(_) => {}
+                Ok((_, from)) if from.port_number() != 0 => {}
+                Ok((len, _)) if len > datagram.len() => {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                Ok(_) => return Ok(datagram),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }

@@ -83,7 +83,10 @@ impl Tcp for Noted {
     fn send_fin(&mut self) {}
 
     fn out_of_order(&self) -> Vec<(Seq, Vec<u8>, bool)> {
-        Vec::new()
+        vec![
+            (CLIENT.add(100), vec![1; 5], false),
+            (CLIENT.add(200), vec![2; 30], true),
+        ]
     }
 
     fn sleep(&mut self) {
@@ -118,7 +121,9 @@ impl Host {
     fn export(&self) -> (Arc<Splice>, Migrant) {
         let socket = TcpSocket::new(self.socket.clone());
         let made = export(&self.ns, socket, &Wishes::default(), None, &ThisModule);
-        made.ok().expect("it can move")
+        let (splice, migrant, rcv_max) = made.ok().expect("it can move");
+        assert_eq!(rcv_max, CLIENT.add(230));
+        (splice, migrant)
     }
 
     fn sees(&self, bytes: &[u8], hook: Hook) -> bool {
@@ -273,7 +278,7 @@ fn a_client_in_time_wait_is_not_kept_there() {
         ..Wishes::default()
     };
     let exported = export(&host.ns, socket, &wishes, None, &ThisModule);
-    let (splice, _) = exported.ok().expect("it can move");
+    let (splice, _, _) = exported.ok().expect("it can move");
     assert!(splice.depart(hop()));
     assert!(!host.comes(&from_client(CLIENT, Flags::FIN, b"")));
     host.left();
