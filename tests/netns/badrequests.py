@@ -123,6 +123,21 @@ with inside("proxy"):
     idle = socket.socket()
     refusing = socket.socket()
     listener = bench.listen(4)
+
+
+def sign(s):
+    """Has it sign what it sends to this host (RFC 2385), as struct tcp_md5sig says."""
+    peer = struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton("127.0.0.1"))
+    s.setsockopt(socket.IPPROTO_TCP, 14, struct.pack("=128sBBHi80s", peer, 0, 0, 3, 0, b"key"))
+
+
+with inside("proxy"):
+    signer, signed = socket.socket(), socket.socket()
+    signer.bind(("127.0.0.1", 0))
+    for s in (signer, signed):
+        sign(s)
+    signer.listen()
+    signed.connect(signer.getsockname())
 with inside("b1"):
     elsewhere = socket.socket()
     elsewhere.bind(("127.0.0.1", 0))
@@ -145,6 +160,7 @@ for what, fd, errno, text in (
     ("of the netlink socket", ynl.sock.fileno(), E.EPROTONOSUPPORT, "is not a TCP socket"),
     ("of a listener", listener.fileno(), E.ENOTCONN, "connection is not established any more"),
     ("of a socket that was never connected", idle.fileno(), E.ENOTCONN, "connection is not established any more"),
+    ("of a connection that is signed", signed.fileno(), E.EOPNOTSUPP, "connection is signed (TCP-MD5 or TCP-AO); copy instead"),
     ("of another namespace", foreign.fileno(), E.EINVAL, "a socket is of another network namespace than this request"),
 ):
     refused(f"client-fd {what}", NEW, u32(A["client-fd"], fd) + u32(A["server-fd"], b.fileno()), errno, text, reached=True)

@@ -3,8 +3,10 @@
 
 Arguments: the specification of the interface, 4 or 6. Run from the host's namespace."""
 
+import itertools
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -354,31 +356,73 @@ t.client.close()
 step("there is no such program")
 Three().stays("no such program; the connection is not taken", command=(*RECEIVE, "--", "/nonexistent"))
 
+
+
+def told(t):
+    """Where a connection stands, which stays."""
+    m = ynl.do("handoff-export", {"fd": t.near.fileno()})
+    ynl.do("handoff-abort", {"id": m.pop("id")})
+    same(f"{pair.what}: nothing after a gap", m.pop("rcv-max"), m["rcv-next"])
+    return m
+
+
+def refused(take, message, errno):
+    try:
+        take()
+        same(pair.what, "it was taken", message)
+    except NlError as e:
+        same(f"{pair.what}: {e}", (e.error, message in str(e)), (errno, True))
+
+
+def in_parts(m, fd):
+    moving = ynl.do("handoff-import", m)["id"]
+    try:
+        ynl.do("handoff-commit", {"id": moving, "fd": fd})
+    finally:
+        try:
+            ynl.do("handoff-abort", {"id": moving})
+        except NlError as e:
+            same(f"{pair.what}: {e}", e.error, 2)
+
+
+def at_once(m, fd):
+    ynl.do("handoff-take", {**m, "fd": fd})
+
+
 step("the listener of a program is none, or of another family")
-for owner, message, errno in (
+for (owner, message, errno), take in itertools.product((
     (socket.socket(FAMILY), "the socket does not listen, or is of another family or device", 22),
     (socket.create_server(("127.0.0.1", 0)) if sys.argv[2] == "6" else socket.create_server(("::1", 0), family=socket.AF_INET6),
      "the socket does not listen, or is of another family or device", 22),
     (inside("b1", lambda: socket.create_server((BACKEND, 0), family=FAMILY)), "a socket is of another network namespace", 22),
     (open("/dev/null"), "is not a socket", 88),
-):
+), (in_parts, at_once)):
     t = Three()
-    m = ynl.do("handoff-export", {"fd": t.near.fileno()})
-    ynl.do("handoff-abort", {"id": m.pop("id")})
+    m = told(t)
     taken = stat("taken-over")
-    moving = ynl.do("handoff-import", m)["id"]
-    try:
-        ynl.do("handoff-commit", {"id": moving, "fd": owner.fileno()})
-        same(pair.what, "it was taken", message)
-    except NlError as e:
-        same(f"{pair.what}: {e}", (e.error, message in str(e)), (errno, True))
-    try:
-        ynl.do("handoff-abort", {"id": moving})
-    except NlError as e:
-        same(f"{pair.what}: {e}", e.error, 2)
+    refused(lambda: take(m, owner.fileno()), message, errno)
     same(f"{pair.what}: taken over", stat("taken-over"), taken)
-    owner.close()
     t.stays("the connection stays here", command=("false",))
+
+step("it is taken at once, and is not whole")
+t = Three()
+t.client.sendall(b"request")
+time.sleep(0.2)
+m = told(t)
+message = "bytes are missing, or do not follow on those before"
+for wrong in (
+    {},
+    {"bytes": b"reques"},
+    {"bytes": b"request", "snd-next": m["snd-next"] + 1 & 0xFFFFFFFF},
+    {"bytes": b"request", "rcv-edge": m["rcv-start"] + 6 & 0xFFFFFFFF},
+):
+    splices = stat("splices")
+    refused(lambda: ynl.do("handoff-take", {**m, **wrong}), message, 22)
+    same(f"{pair.what}: splices", stat("splices"), splices)
+t.moves()
+same(pair.what, receive(t.server, 7), b"request")
+t.passes()
+t.close()
 
 step("the client's leg of a splice, while bytes go both ways; the server's leg stays")
 t = Three(room=4_000_000)
@@ -469,6 +513,17 @@ for option in "tcp_sack", "tcp_timestamps", "tcp_window_scaling":
 
 step("the listener wants data first, and there is none")
 Three(prepare=lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)).stays("the listener has TCP_DEFER_ACCEPT")
+
+
+
+def signs(listener):
+    """Has it want signatures of somebody (RFC 2385), as struct tcp_md5sig says."""
+    peer = struct.pack("=HH", FAMILY, 0) + (bytes(4) if FAMILY == socket.AF_INET6 else b"") + socket.inet_pton(FAMILY, HOSTS["b2"])
+    listener.setsockopt(socket.IPPROTO_TCP, 14, struct.pack("=128sBBHi80s", peer, 0, 0, 3, 0, b"key"))
+
+
+step("the listener wants signatures")
+Three(prepare=signs).stays("the listener wants TCP-MD5, TCP-AO or MPTCP")
 
 step("the address is none of that host")
 there("ip", "address", "del", VIP, "dev", "lo")
