@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import random
-import signal
 import socket
 import struct
 import subprocess
@@ -17,9 +16,9 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
+from frames import Capture  # noqa: E402
 from rawtcp import ACK, ICMP, ICMPV6, RST, SYN, TCP, checksum, fail, inside, ip_bytes, pseudo, pton, same, step, tcp_bytes  # noqa: E402
 
-OUT = os.environ.get("OUT", "/tmp")
 SLOW = int(os.environ.get("SLOW", "1"))
 
 
@@ -133,49 +132,12 @@ def setup(scheduler, output="direct", proxies="hash", service=None, hosts=HOSTS,
         for name, number in NODES.items()] for ns in hosts})
 
 
-class Capture:
-    """Frames that come in at some hosts, and those that the client sends, whole."""
-
-    def __init__(self, *hosts):
-        self.files, self.runs = {}, []
-        for ns in hosts or ("client", *NODES):
-            f = f"{OUT}/{FAMILY}-{ns}.pcap"
-            way = "out" if ns == "client" else "in"
-            p = subprocess.Popen(["nsenter", f"--net=/run/netns/{ns}", "tcpdump", "-p", "-Z", "root", "-i", DEVICE[ns], "-Q", way, "-s", "0", "-B", "16384", "--immediate-mode", "-U", "-w", f,
-                                  f"not arp and ether {'src' if ns == 'client' else 'dst'} {MACS[ns].hex(':')}"], stderr=subprocess.PIPE, text=True)
-            self.files[ns] = f
-            self.runs.append(p)
-        for p in self.runs:
-            while "listening on" not in (line := p.stderr.readline()):
-                if not line:
-                    fail("tcpdump did not start")
-
-    def end(self):
-        """By host: a list of (source MAC, IP packet)."""
-        sizes = [-1, -2]
-        while sizes[-1] != sizes[-2]:
-            time.sleep(0.5 * SLOW)
-            sizes.append(sum(os.path.getsize(f) for f in self.files.values()))
-        for p in self.runs:
-            p.send_signal(signal.SIGINT)
-            said = p.stderr.read()
-            p.wait()
-            if "0 packets dropped by kernel" not in said:
-                fail(f"a capture is not whole: {said}")
-        return {ns: list(frames(f)) for ns, f in self.files.items()}
-
-
-def frames(path):
-    raw = open(path, "rb").read()
-    at = 24
-    while at < len(raw):
-        _, _, n, _ = struct.unpack("<IIII", raw[at:at + 16])
-        frame = raw[at + 16:at + 16 + n]
-        at += 16 + n
-        packet = frame[14:]
-        # What Ethernet pads short frames with is no part of the packet.
-        total = struct.unpack("!H", packet[2:4])[0] if packet[0] >> 4 == 4 else struct.unpack("!H", packet[4:6])[0] + 40
-        yield frame[6:12], packet[:total]
+def capture(*hosts):
+    """Frames that come in at some hosts, and those that the client sends."""
+    def place(ns):
+        way, end = ("out", "src") if ns == "client" else ("in", "dst")
+        return ns, DEVICE[ns], way, f"not arp and ether {end} {MACS[ns].hex(':')}"
+    return Capture(FAMILY, {ns: place(ns) for ns in hosts or ("client", *NODES)})
 
 
 def protocol(packet):
@@ -283,14 +245,14 @@ def turns():
     def drops():
         return {n: [stats(n)[k] for k in ("drop-not-owned", "drop-loop", "drop-no-route", "drop-no-node")] for n in ("lb", *NODES)}
     before = drops()
-    capture = Capture()
+    captured = capture()
     c = Conn()
     owner = c.who()
     c.get(600_000)
     c.put(200_000)
     c.close()
     time.sleep(0.5)
-    seen = capture.end()
+    seen = captured.end()
     no_rst(seen)
     sent = collections.Counter(to_service(seen["client"]))
     from_lb = {n: collections.Counter(to_service(seen[n], "lb")) for n in NODES}
@@ -416,7 +378,7 @@ def opinions():
     step(f"IPv{FAMILY}: hosts that disagree about who is alive")
     setup("hash")
     settle_neighbours()
-    capture = Capture()
+    captured = capture()
     before = sum(stats(n)["drop-not-owned"] for n in NODES)
     rand = random.Random(FAMILY)
     mark = 1_000_000
@@ -429,7 +391,7 @@ def opinions():
                 frame("client", n, stray(port, mark))
                 mark += 1
     time.sleep(0.5)
-    seen = capture.end()
+    seen = captured.end()
     hops = collections.Counter(struct.unpack("!I", tcp(p)[4:8])[0] for n in NODES for p in to_service(seen[n]))
     same("segments seen", set(hops), set(range(1_000_000, mark)))
     print("times on the wire:", sorted(collections.Counter(hops.values()).items()))
@@ -444,7 +406,7 @@ def dead():
     step(f"IPv{FAMILY}: nobody can have it: then, and only then, a RST")
     setup("hash")
     settle_neighbours()
-    capture = Capture("lb", *NODES)
+    captured = capture("lb", *NODES)
     answers = []
     with inside("client"):
         sniff = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -472,7 +434,7 @@ def dead():
     everywhere("n3", "--state", "down", hosts=NODES)
     frame("client", "n1", stray(41004, 7))
     same("RSTs, while one cannot be asked", rsts(), 0)
-    capture.end()
+    captured.end()
     sniff.close()
 
 
@@ -480,7 +442,7 @@ def tunnels():
     step(f"IPv{FAMILY}: tunnels")
     for scheduler in ("hash", "rr"):
         setup(scheduler, output="tunnel")
-        capture = Capture()
+        captured = capture()
         too_big = stats("lb")["drop-too-big"]
         # What is cached of the path is forgotten: the sender has to learn what fits.
         ip("client", f"-{FAMILY}", "route", "flush", "cache")
@@ -490,7 +452,7 @@ def tunnels():
         c.get(200_000)
         c.close()
         time.sleep(0.3)
-        seen = capture.end()
+        seen = captured.end()
         no_rst(seen)
         inner = collections.Counter()
         size = 20 if FAMILY == 4 else 40
@@ -549,7 +511,7 @@ def ports():
     settle_neighbours()
     with inside(backend):
         listener = socket.create_server((CLIENT, 8080), family=AF)
-    capture = Capture(*NODES)
+    captured = capture(*NODES)
     for i, n in enumerate(NODES):
         with inside(n):
             s = socket.socket(AF)
@@ -566,7 +528,7 @@ def ports():
         s.close()
         same(f"SHA-256 of the bytes to {n}", digest(got), digest(data(200_000)))
     listener.close()
-    seen = capture.end()
+    seen = captured.end()
     no_rst(seen)
     for i, n in enumerate(NODES):
         low = 20000 + 10000 * i
@@ -586,7 +548,7 @@ def takeover():
     setup("rr")
     settle_neighbours()
     before = stats("lb2")["dispatched"]
-    capture = Capture()
+    captured = capture()
     c = Conn()
     owner = c.who()
     c.s.sendall(b"get 3000000\n")
@@ -601,7 +563,7 @@ def takeover():
     c.get(600_000)
     c.close()
     time.sleep(0.5)
-    seen = capture.end()
+    seen = captured.end()
     no_rst(seen)
     if stats("lb2")["dispatched"] - before < 50:
         fail("the second balancer had nothing to do")

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import select
-import signal
 import socket
 import struct
 import subprocess
@@ -16,6 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
+from frames import Capture  # noqa: E402
 from rawtcp import ACK, FIN, ICMP, ICMPV6, RST, SYN, TCP, checksum, fail, inside, ip_bytes, pseudo, pton, same, step, tcp_bytes  # noqa: E402
 
 OUT = os.environ.get("OUT", "/tmp")
@@ -131,58 +131,23 @@ class Conn:
         self.s.close()
 
 
-class Capture:
-    """Frames at some devices, whole."""
-
-    def __init__(self, *places):
-        self.files, self.runs = {}, []
-        for ns, dev in places:
-            f = f"{OUT}/{FAMILY}-{ns}-{dev}.pcap"
-            p = subprocess.Popen(["nsenter", f"--net=/run/netns/{ns}", "tcpdump", "-p", "-Z", "root", "-i", dev, "-s", "0", "-B", "16384", "--immediate-mode", "-U", "-w", f,
-                                  f"tcp and ether host {MACS[ns, dev].hex(':')}"], stderr=subprocess.PIPE, text=True)
-            self.files[ns, dev] = f
-            self.runs.append(p)
-        for p in self.runs:
-            while "listening on" not in (line := p.stderr.readline()):
-                if not line:
-                    fail("tcpdump did not start")
-
-    def end(self):
-        sizes = [-1, -2]
-        while sizes[-1] != sizes[-2]:
-            time.sleep(0.5 * SLOW)
-            sizes.append(sum(os.path.getsize(f) for f in self.files.values()))
-        for p in self.runs:
-            p.send_signal(signal.SIGINT)
-            said = p.stderr.read()
-            p.wait()
-            if "0 packets dropped by kernel" not in said:
-                fail(f"a capture is not whole: {said}")
-        return {place: list(frames(f)) for place, f in self.files.items()}
-
-
 Frame = collections.namedtuple("Frame", "source src sport dst dport flags seq ok")
 
 
-def frames(path):
-    with open(path, "rb") as f:
-        raw = f.read()
-    at = 24
-    while at < len(raw):
-        n = struct.unpack("<IIII", raw[at:at + 16])[2]
-        frame = raw[at + 16:at + 16 + n]
-        at += 16 + n
-        p = frame[14:]
-        if p[0] >> 4 == 4:
-            p = p[:struct.unpack("!H", p[2:4])[0]]
-            size, src, dst, ip_ok = (p[0] & 15) * 4, p[12:16], p[16:20], checksum(p[:(p[0] & 15) * 4]) == 0
-        else:
-            p = p[:struct.unpack("!H", p[4:6])[0] + 40]
-            size, src, dst, ip_ok = 40, p[8:24], p[24:40], True
-        t = p[size:]
-        sport, dport, seq = struct.unpack("!HHI", t[:8])
-        ok = ip_ok and checksum(pseudo(src, dst, len(t), TCP) + t) == 0
-        yield Frame(frame[6:12], src, sport, dst, dport, t[13], seq, ok)
+def read(source, p):
+    if p[0] >> 4 == 4:
+        size, src, dst, ip_ok = (p[0] & 15) * 4, p[12:16], p[16:20], checksum(p[:(p[0] & 15) * 4]) == 0
+    else:
+        size, src, dst, ip_ok = 40, p[8:24], p[24:40], True
+    t = p[size:]
+    sport, dport, seq = struct.unpack("!HHI", t[:8])
+    ok = ip_ok and checksum(pseudo(src, dst, len(t), TCP) + t) == 0
+    return Frame(source, src, sport, dst, dport, t[13], seq, ok)
+
+
+def capture(*places):
+    """TCP that passes some devices."""
+    return Capture(FAMILY, {(ns, dev): (ns, dev, "inout", f"tcp and ether host {MACS[ns, dev].hex(':')}") for ns, dev in places}, read)
 
 
 def ends_of(frames):
@@ -200,11 +165,11 @@ def two_way():
     step(f"IPv{FAMILY}: two-way; by capture")
     setup("nat", "rr")
     before = stats()
-    capture = Capture(("client", "f0"), ("b1", "e0"), ("b1", "f0"))
+    captured = capture(("client", "f0"), ("b1", "e0"), ("b1", "f0"))
     names = [fetch("large" if i < 3 else "small") for i in range(6)]
     same("connections of each server, in turn", collections.Counter(names), collections.Counter({n: 2 for n in SERVERS}))
     same("the third after", names[:3], names[3:])
-    seen = capture.end()
+    seen = captured.end()
     for place, frames in seen.items():
         bad = [f for f in frames if not f.ok]
         same(f"wrong checksums at {place}", bad, [])
@@ -226,10 +191,10 @@ def single_rewriting():
     step(f"IPv{FAMILY}: single rewriting; by capture")
     setup("rewrite", "rr")
     before, rewritten = stats(), {n: stats(n)["rewritten"] for n in SERVERS}
-    capture = Capture(("client", "f0"), ("lb", "f0"), ("lb", "e0"), ("b2", "e0"))
+    captured = capture(("client", "f0"), ("lb", "f0"), ("lb", "e0"), ("b2", "e0"))
     names = [fetch("large" if i < 3 else "small") for i in range(6)]
     same("connections of each server", collections.Counter(names), collections.Counter({n: 2 for n in SERVERS}))
-    seen = capture.end()
+    seen = captured.end()
     for place, frames in seen.items():
         same(f"wrong checksums at {place}", [f for f in frames if not f.ok], [])
     same("who speaks at the client", ends_of(seen["client", "f0"]), {("client", "vip:80"), ("vip:80", "client")})
@@ -385,7 +350,7 @@ def strays():
     setup("nat", "rr")
     before = stats()
     ghost = "10.0.1.250" if FAMILY == 4 else "fd00:1::250"
-    capture = Capture(("client", "f0"), *((n, "e0") for n in SERVERS))
+    captured = capture(("client", "f0"), *((n, "e0") for n in SERVERS))
     for flags in (ACK, ACK | FIN, RST, RST | ACK, SYN | ACK, SYN | FIN, SYN | RST, 0):
         frame("client", "lb", segment(ghost, 1001, 5000, flags))
     wait("strays are dropped", lambda: stats()["drop-no-row"] - before["drop-no-row"] == 8)
@@ -404,7 +369,7 @@ def strays():
     wait("instead of the first", lambda: [r["id"] for r in rows()] > [opening[0]["id"]])
     run("lb", "splicectl", "del", rows()[0]["id"])
     same("half open", stats()["opening"], 0)
-    seen = capture.end()
+    seen = captured.end()
     got = {n: [f.seq for f in seen[n, "e0"] if f.src == pton(FAMILY, ghost) and f.flags & SYN] for n in SERVERS}
     same("SYNs that servers got", sorted(got.values(), key=len), [[], [77000], [5000] * 5])
     same("frames to who sent strays", [f for f in seen["client", "f0"] if f.dst == pton(FAMILY, ghost) and f.dport == 1001], [])
