@@ -48,7 +48,8 @@ void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb
 
 EXPORT int qemu_plugin_version = 4;
 
-#define SLOTS (1 << 16)
+#define SLOT_BITS 18
+#define SLOTS (1 << SLOT_BITS)
 #define MARKERS 64
 static const uint8_t marker[] = { 0x0f, 0x1f, 0x84, 0x00 };
 static const uint8_t magic[] = { 0x00, 0x5b, 0x7c };
@@ -64,10 +65,10 @@ static qemu_plugin_u64 counter(size_t n)
 	return (qemu_plugin_u64){ board, n * sizeof(uint64_t) };
 }
 
-/* Slot 0 is the sum; the last one has what found no other. */
+/* Slot 0 is the sum; the last one has what found no other, as address 2. */
 static size_t slot(uint64_t place)
 {
-	size_t at = (place * 0x9e3779b97f4a7c15u) >> 48, tries;
+	size_t at = (place * 0x9e3779b97f4a7c15u) >> (64 - SLOT_BITS), tries;
 
 	for (tries = 0; tries < 64; tries++, at = (at + 1) % SLOTS) {
 		if (at == 0 || at == SLOTS - 1)
@@ -137,7 +138,7 @@ static void ended(qemu_plugin_id_t id, void *data)
 	for (n = 0; n < MARKERS; n++)
 		for (i = 1; spent[n] && i < SLOTS; i++)
 			if (spent[n][i])
-				fprintf(profile, "%zu %" PRIx64 " %" PRIu64 "\n", n, places[i] == 1 ? 0 : places[i], spent[n][i]);
+				fprintf(profile, "%zu %" PRIx64 " %" PRIu64 "\n", n, i == SLOTS - 1 ? 2 : places[i] == 1 ? 0 : places[i], spent[n][i]);
 	fclose(profile);
 }
 
