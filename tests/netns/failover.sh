@@ -26,9 +26,14 @@ watch_resets
 start transfers client python3 /payload/tests/netns/transfers.py "${OUTER}100" 80 "$FILES/large" "$T/b1/put" "$N" "$SEED" "$TAKES" \
 	"$LARGEST" "$OUT/sums.json"
 transfers=$STARTED_PID
-wait_for 240 grep -q '^running' "$T/transfers.log"
+for k in {1..10}; do
+	wait_for 120 grep -q "^begun $((N * k / 10))$" "$T/transfers.log"
+	[ "$N" -lt 1000 ] || tell "$((N * k / 10)) have begun, $(busy) are under way, $(awk '/^transfer/ { n++ } END { print n + 0 }' "$T/transfers.log") have failed"
+done
 for n in 1 2 3; do wait_for 120 holds_all $n; done
-tell "all run, and every proxy holds them"
+tell "all run, and every proxy holds them; $(busy) are under way"
+# Of downloads that are not large all is at the client by now, and it has not read it.
+expect "transfers under way" "$(busy)" -ge $((N * (LARGEST < 1000000 ? 4 : 9) / 10))
 
 # What nodes tell each other comes to, or from, port 7946.
 hinder() {

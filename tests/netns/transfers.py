@@ -3,13 +3,15 @@
 
 Usage: transfers.py HOST PORT FILE FOLDERS COUNT SEED SECONDS LARGEST OUT
 FILE is served as /large; uploads become files in one of FOLDERS (A:B). A transfer has up to LARGEST bytes, and is made to take
-about SECONDS. Prints "running N" once all have begun, and a line for each that fails; OUT gets the sums as JSON.
+about SECONDS. Prints "begun N" at each tenth of them, "running N" once all have begun or failed, and a line for each that fails; OUT
+gets the sums as JSON.
 """
 
 import asyncio
 import json
 import os
 import random
+import socket
 import sys
 import time
 
@@ -34,12 +36,13 @@ class Transfer:
     def __init__(self, number):
         self.number = number
         self.upload = rand.random() < 0.5
-        self.size = rand.randrange(LARGEST // 20, LARGEST)
+        self.size = rand.randrange(LARGEST // 5, LARGEST)
         self.start = rand.randrange(0, len(content) - self.size)
         # A small one as often as a large one: servers cut off who says nothing for a minute.
         self.chunk = min(CHUNK, self.size // 32)
         self.stall = 0.0
         self.fault = None
+        self.has_begun = False
 
     async def waits(self, what):
         since = time.monotonic()
@@ -53,16 +56,27 @@ class Transfer:
         if content[at : min(at + len(data), self.start + self.size)] != data:
             raise WrongBytes(f"within {len(data)} bytes from {at - self.start}")
 
+    async def connection(self):
+        """What is not read stays on its way, if it is much: there is room for little of it here. What is not much fits into the
+        buffers of proxies, whose sockets would have to bring it."""
+        if LARGEST < 1_000_000:
+            return await asyncio.open_connection(HOST, PORT, limit=2 * CHUNK)
+        sock = socket.socket(socket.AF_INET6 if ":" in HOST else socket.AF_INET)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK)
+        await asyncio.get_running_loop().sock_connect(sock, (HOST, int(PORT)))
+        return await asyncio.open_connection(sock=sock, limit=CHUNK)
+
     async def opens(self, head):
         async with OPENING:
-            reader, writer = await self.waits(asyncio.open_connection(HOST, PORT, limit=2 * CHUNK))
+            reader, writer = await self.waits(self.connection())
             writer.write(head.encode())
             await self.waits(writer.drain())
             return reader, writer
 
     async def run(self):
         try:
-            pause = SECONDS * self.chunk / self.size
+            pause = SECONDS / self.size
             if self.upload:
                 reader, writer = await self.opens(
                     f"PUT /put/{SEED}-{self.number} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {self.size}\r\n\r\n"
@@ -71,7 +85,7 @@ class Transfer:
                 for at in range(0, self.size, self.chunk):
                     writer.write(content[self.start + at : self.start + min(at + self.chunk, self.size)])
                     await self.waits(writer.drain())
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(pause * self.chunk)
                 head = await self.waits(reader.readuntil(b"\r\n\r\n"))
                 self.check(head, b"201")
                 await self.waits(reader.read())
@@ -88,12 +102,13 @@ class Transfer:
                 while chunk := await self.waits(reader.read(self.chunk)):
                     self.expect(size, chunk)
                     size += len(chunk)
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(pause * len(chunk))
             writer.close()
             if size != self.size:
                 raise ValueError(f"{size} bytes of {self.size}")
         except Exception as fault:
             self.fault = fault
+            self.begins()
             kind = "upload" if self.upload else "download"
             print(f"transfer {self.number} ({kind}, {self.size} bytes): {type(fault).__name__}: {fault}", flush=True)
 
@@ -111,7 +126,12 @@ class Transfer:
 
     def begins(self):
         global begun
+        if self.has_begun:
+            return
+        self.has_begun = True
         begun += 1
+        if begun in {COUNT * n // 10 for n in range(1, 11)}:
+            print("begun", begun, flush=True)
         if begun == COUNT:
             print("running", begun, flush=True)
 
