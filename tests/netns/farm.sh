@@ -22,7 +22,8 @@ SERVICE=$L${OUTER}100$R SOURCE=${INNER}100
 # nodes of the cluster; the port of the servers that run beside proxies.
 SERVERS=("${INNER}21")
 BESIDE=
-PROXY_LINES=('[http]' 'keep_alive = false' '[pool.web]' "addresses = [\"$L${INNER}21$R:80\"]" '[[listener]]' 'name = "web"'
+# Some scenarios have more to do than the machine can: requests may come late.
+PROXY_LINES=('[timeouts]' 'header = "5m"' '[http]' 'keep_alive = false' '[pool.web]' "addresses = [\"$L${INNER}21$R:80\"]" '[[listener]]' 'name = "web"'
 	"addresses = [\"$SERVICE:80\"]" 'protocol = "http"' '[[listener.route]]' 'pool = "web"')
 NODE_LINES=()
 
