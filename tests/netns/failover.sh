@@ -26,10 +26,11 @@ watch_resets
 start transfers client python3 /payload/tests/netns/transfers.py "${OUTER}100" 80 "$FILES/large" "$T/b1/put" "$N" "$SEED" "$TAKES" \
 	"$LARGEST" "$OUT/sums.json"
 transfers=$STARTED_PID
-for k in {1..10}; do
-	wait_for 120 grep -q "^begun $((N * k / 10))$" "$T/transfers.log"
-	[ "$N" -lt 1000 ] || tell "$((N * k / 10)) have begun, $(busy) are under way, $(awk '/^transfer/ { n++ } END { print n + 0 }' "$T/transfers.log") have failed"
+for ((k = 1; N >= 1000 && k < 10; k++)); do
+	wait_for 240 grep -q "^begun $((N * k / 10))$" "$T/transfers.log"
+	tell "$((N * k / 10)) have begun, $(busy) are under way, $(awk '/^transfer/ { n++ } END { print n + 0 }' "$T/transfers.log") have failed"
 done
+wait_for 240 grep -q '^running' "$T/transfers.log"
 for n in 1 2 3; do wait_for 120 holds_all $n; done
 tell "all run, and every proxy holds them; $(busy) are under way"
 # Of downloads that are not large all is at the client by now, and it has not read it.
