@@ -51,9 +51,3 @@ void tcp_splice_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start)
 {
 	nla_nest_cancel(skb, start);
 }
-
-void *tcp_splice_nlmsg_attrdata(const struct nlmsghdr *nlh, int *len)
-{
-	*len = nlmsg_attrlen(nlh, GENL_HDRLEN);
-	return nlmsg_attrdata(nlh, GENL_HDRLEN);
-}

@@ -67,7 +67,6 @@ bool tcp_splice_genl_has_listeners(const struct genl_family *family, struct net 
 struct nlattr *tcp_splice_nla_nest_start(struct sk_buff *skb, int attrtype);
 void tcp_splice_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 void tcp_splice_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start);
-void *tcp_splice_nlmsg_attrdata(const struct nlmsghdr *nlh, int *len);
 
 /* inet.c */
 /*

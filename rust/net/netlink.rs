@@ -97,10 +97,14 @@ impl Policy {
 
 /// The attributes of a message or of a nest, which the kernel has found to fit the policy.
 #[derive(Clone, Copy)]
-pub struct Attrs<'a> {
-    bytes: &'a [u8],
-    /// Of a message: each attribute that its policy names, where the kernel has found it, or null. Of a nest: nothing.
-    parsed: &'a [*const kb::nlattr],
+pub struct Attrs<'a>(Place<'a>);
+
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// Of a message: each attribute that its policy names, where the kernel has found it, or null.
+    Parsed(&'a [*const kb::nlattr]),
+    /// Of a nest, which nobody has looked into: its bytes.
+    Nest(&'a [u8]),
 }
 
 const NLA_HDRLEN: usize = 4;
@@ -109,16 +113,18 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 impl<'a> Attrs<'a> {
     /// The payload of the attribute, wherever it stands; the last one counts, as in the kernel.
     fn find(&self, attr: u16) -> Option<&'a [u8]> {
-        if let Some(place) = self.parsed.get(usize::from(attr)) {
-            let place = NonNull::new(place.cast_mut())?;
-            // SAFETY: The kernel has found a whole attribute there, in a message that lives as long as `self` says.
-            return unsafe {
-                let len = usize::from(place.as_ref().nla_len).saturating_sub(NLA_HDRLEN);
-                let payload = place.cast::<u8>().add(NLA_HDRLEN);
-                Some(core::slice::from_raw_parts(payload.as_ptr(), len))
-            };
-        }
-        let mut rest = self.bytes;
+        let mut rest = match self.0 {
+            Place::Parsed(places) => {
+                let place = NonNull::new(places.get(usize::from(attr))?.cast_mut())?;
+                // SAFETY: The kernel has found a whole attribute there, in a message that lives as long as `self` says.
+                return unsafe {
+                    let len = usize::from(place.as_ref().nla_len).saturating_sub(NLA_HDRLEN);
+                    let payload = place.cast::<u8>().add(NLA_HDRLEN);
+                    Some(core::slice::from_raw_parts(payload.as_ptr(), len))
+                };
+            }
+            Place::Nest(bytes) => bytes,
+        };
         let mut found = None;
         while let Some(header) = rest.first_chunk::<NLA_HDRLEN>() {
             let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
@@ -160,12 +166,7 @@ impl<'a> Attrs<'a> {
 
     /// A nest.
     pub fn nested(&self, attr: u16) -> Option<Attrs<'a>> {
-        self.find(attr).map(Attrs::of)
-    }
-
-    /// Attributes that nobody has looked at yet.
-    fn of(bytes: &'a [u8]) -> Attrs<'a> {
-        Attrs { bytes, parsed: &[] }
+        self.find(attr).map(|bytes| Attrs(Place::Nest(bytes)))
     }
 
     /// Whether the attribute is there.
@@ -530,23 +531,17 @@ const fn policy_or_none(policy: &'static [Policy]) -> &'static [Policy] {
 unsafe extern "C" fn doit<T: Do>(_skb: *mut kb::sk_buff, info: *mut kb::genl_info) -> c_int {
     from_result(|| {
         let info = NonNull::new(info).ok_or(EINVAL)?;
-        let mut len = 0;
         // SAFETY: genetlink passes an info, and a complete request, that live for the call. Where it has parsed attributes, it
-        // has a place for each of the policy.
-        let attrs = unsafe {
-            let data = bindings::tcp_splice_nlmsg_attrdata(info.as_ref().nlhdr, &mut len);
-            let len = usize::try_from(len).unwrap_or(0);
-            let parsed = match NonNull::new(info.as_ref().attrs) {
-                Some(parsed) => {
-                    core::slice::from_raw_parts(parsed.as_ptr().cast(), T::POLICY.len())
+        // has a place for each of the policy; where it has not, it has let none pass.
+        let places = unsafe {
+            match NonNull::new(info.as_ref().attrs) {
+                Some(places) => {
+                    core::slice::from_raw_parts(places.as_ptr().cast(), T::POLICY.len())
                 }
                 None => &[],
-            };
-            Attrs {
-                bytes: core::slice::from_raw_parts(data.cast(), len),
-                parsed,
             }
         };
+        let attrs = Attrs(Place::Parsed(places));
         T::call(&Request { info, attrs }).map(|()| 0)
     })
 }
@@ -774,7 +769,7 @@ mod tests {
 
     #[test]
     fn attributes_are_found_by_id() {
-        let attrs = Attrs::of(&MESSAGE);
+        let attrs = Attrs(Place::Nest(&MESSAGE));
         assert_eq!(attrs.u32(1), Some(0x2a));
         assert_eq!(attrs.be16(2), Some(8080));
         assert!(attrs.nested(3).is_some_and(|nest| nest.u32(1) == Some(7)));
@@ -787,11 +782,11 @@ mod tests {
     fn truncated_attributes_are_not_there() {
         // Every prefix ends the search and never reads past the end.
         for len in 0..MESSAGE.len() {
-            let attrs = Attrs::of(&MESSAGE[..len]);
+            let attrs = Attrs(Place::Nest(&MESSAGE[..len]));
             assert_eq!(attrs.u32(1).is_some(), len >= 8);
             assert_eq!(attrs.uint(4).is_some(), len >= 40);
         }
         // A length shorter than its header.
-        assert!(!Attrs::of(&[3, 0, 1, 0, 9, 9, 9, 9]).has(1));
+        assert!(!Attrs(Place::Nest(&[3, 0, 1, 0, 9, 9, 9, 9])).has(1));
     }
 }
