@@ -175,14 +175,41 @@ impl Client {
     ///
     /// [`Error::Kernel`] that says why nobody could have it; nothing of it is left then.
     pub fn import(&mut self, migrant: &Migrant, timeout: Option<u64>) -> Result<(), Error> {
-        if let Some(bytes) = migrant.whole() {
-            return self.handoff_take(&migrant.connection, bytes, None);
-        }
-        let id = self.handoff_import(&migrant.connection, timeout)?;
-        self.write_streams(id, migrant).inspect_err(|_| {
-            let _ = self.handoff_abort(id);
-        })?;
-        self.handoff_commit(id, None)
+        self.take(migrant, timeout, None).map_err(|not| match not {
+            NotReceived::Refused(error) | NotReceived::Lost(error) => error,
+        })
+    }
+
+    /// Has `listener`, or whoever listens, get a connection: by one request if that holds it, or by several.
+    fn take(
+        &mut self,
+        migrant: &Migrant,
+        timeout: Option<u64>,
+        listener: Option<RawFd>,
+    ) -> Result<(), NotReceived> {
+        let taken = if let Some(bytes) = migrant.whole() {
+            self.handoff_take(&migrant.connection, bytes, listener)
+        } else {
+            let id = self
+                .handoff_import(&migrant.connection, timeout)
+                .map_err(NotReceived::Refused)?;
+            if let Err(error) = self.write_streams(id, migrant) {
+                let _ = self.handoff_abort(id);
+                return Err(NotReceived::Refused(error));
+            }
+            match listener {
+                Some(fd) => self.handoff_commit_to(id, fd),
+                None => self.handoff_commit(id, None),
+            }
+            .inspect_err(|_| {
+                let _ = self.handoff_abort(id);
+            })
+        };
+        taken.map_err(|error| match error {
+            Error::Kernel { .. } | Error::NotLoaded => NotReceived::Refused(error),
+            // The kernel may have done it.
+            _ => NotReceived::Lost(error),
+        })
     }
 
     /// Takes a connection of another host for this program. Nobody need listen; whoever does listen does not get it.
@@ -201,26 +228,7 @@ impl Client {
         let listener = unreachable_listener(local).map_err(refused)?;
         // Keeps a number for the connection's descriptor: it can only be lost after the commit.
         let spare = listener.try_clone().map_err(refused)?;
-        let fd = listener.as_raw_fd();
-        let taken = if let Some(bytes) = migrant.whole() {
-            self.handoff_take(&migrant.connection, bytes, Some(fd))
-        } else {
-            let id = self
-                .handoff_import(&migrant.connection, timeout)
-                .map_err(NotReceived::Refused)?;
-            if let Err(error) = self.write_streams(id, migrant) {
-                let _ = self.handoff_abort(id);
-                return Err(NotReceived::Refused(error));
-            }
-            self.handoff_commit_to(id, fd).inspect_err(|_| {
-                let _ = self.handoff_abort(id);
-            })
-        };
-        taken.map_err(|error| match error {
-            Error::Kernel { .. } | Error::NotLoaded => NotReceived::Refused(error),
-            // The kernel may have done it.
-            _ => NotReceived::Lost(error),
-        })?;
+        self.take(migrant, timeout, Some(listener.as_raw_fd()))?;
         drop(spare);
         let accepted = listener.accept();
         let (stream, _) = accepted.map_err(|error| NotReceived::Lost(error.into()))?;
