@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 
-from rawtcp import Bench, NlError, fail, inside, same, step
+from rawtcp import Bench, NlError, fail, inside, same, sign, step
 
 bench = Bench()
 ynl = bench.ynl
@@ -123,19 +123,10 @@ with inside("proxy"):
     idle = socket.socket()
     refusing = socket.socket()
     listener = bench.listen(4)
-
-
-def sign(s):
-    """Has it sign what it sends to this host (RFC 2385), as struct tcp_md5sig says."""
-    peer = struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton("127.0.0.1"))
-    s.setsockopt(socket.IPPROTO_TCP, 14, struct.pack("=128sBBHi80s", peer, 0, 0, 3, 0, b"key"))
-
-
-with inside("proxy"):
     signer, signed = socket.socket(), socket.socket()
     signer.bind(("127.0.0.1", 0))
     for s in (signer, signed):
-        sign(s)
+        sign(s, "127.0.0.1")
     signer.listen()
     signed.connect(signer.getsockname())
 with inside("b1"):

@@ -6,7 +6,6 @@ Arguments: the specification of the interface, 4 or 6. Run from the host's names
 import itertools
 import os
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import time
 import pair
 from pair import FAMILY, connect, inside, rand, receive, same, send, sha, stat, step, unread, ynl
 from pyynl.lib import NlError
+from rawtcp import sign
 
 SLOW = int(os.environ.get("SLOW", "1"))
 RECEIVE = ("nsenter", "--net=/run/netns/b1", "splicectl", "handoff", "receive", "--timeout", f"{5 * SLOW}s")
@@ -514,16 +514,8 @@ for option in "tcp_sack", "tcp_timestamps", "tcp_window_scaling":
 step("the listener wants data first, and there is none")
 Three(prepare=lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)).stays("the listener has TCP_DEFER_ACCEPT")
 
-
-
-def signs(listener):
-    """Has it want signatures of somebody (RFC 2385), as struct tcp_md5sig says."""
-    peer = struct.pack("=HH", FAMILY, 0) + (bytes(4) if FAMILY == socket.AF_INET6 else b"") + socket.inet_pton(FAMILY, HOSTS["b2"])
-    listener.setsockopt(socket.IPPROTO_TCP, 14, struct.pack("=128sBBHi80s", peer, 0, 0, 3, 0, b"key"))
-
-
 step("the listener wants signatures")
-Three(prepare=signs).stays("the listener wants TCP-MD5, TCP-AO or MPTCP")
+Three(prepare=lambda s: sign(s, HOSTS["b2"])).stays("the listener wants TCP-MD5, TCP-AO or MPTCP")
 
 step("the address is none of that host")
 there("ip", "address", "del", VIP, "dev", "lo")

@@ -212,6 +212,13 @@ class Link:
             self.pump(left)
 
 
+def sign(s, peer):
+    """Has a socket sign what it sends to that address, and want that signed which comes from it (RFC 2385), as struct tcp_md5sig says."""
+    address = socket.inet_pton(s.family, peer)
+    peer = struct.pack("=HH", s.family, 0) + (bytes(4) if s.family == socket.AF_INET6 else b"") + address
+    s.setsockopt(socket.IPPROTO_TCP, 14, struct.pack("=128sBBHi80s", peer, 0, 0, 3, 0, b"key"))
+
+
 def option(kind, data=b""):
     return bytes([kind, 2 + len(data)]) + data
 
