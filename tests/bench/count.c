@@ -5,7 +5,7 @@
  *
  * counts=FILE   "MARKER INSTRUCTIONS" of each marker passed: instructions since the one before.
  * profile=FILE  "MARKER ADDRESS INSTRUCTIONS" at the end: where those before each marker were executed, by the first address
- *               of translation blocks; user space is address 0.
+ *               of translation blocks; user space is address 0, and what found no place here is address 2.
  *
  * One virtual CPU. Declares what it uses of QEMU's plugin interface, version 4 (qemu-plugin.h, QEMU 9.1 and later), whose
  * header Debian does not package. */
@@ -65,7 +65,7 @@ static qemu_plugin_u64 counter(size_t n)
 	return (qemu_plugin_u64){ board, n * sizeof(uint64_t) };
 }
 
-/* Slot 0 is the sum; the last one has what found no other, as address 2. */
+/* Slot 0 is the sum; the last one has what found no other. */
 static size_t slot(uint64_t place)
 {
 	size_t at = (place * 0x9e3779b97f4a7c15u) >> (64 - SLOT_BITS), tries;
