@@ -51,23 +51,47 @@ pub async fn give(
     }
 }
 
-/// A connection in messages; `None` if it comes with more than fits.
-pub fn messages(ticket: u64, migrant: &Migrant, within: Duration) -> Option<Vec<Message>> {
-    // Names of strings and numbers: writing them does not fail.
-    let text = serde_json::to_vec(migrant).ok()?;
-    if text.len() > MAX_CONNECTION {
-        return None;
+/// A connection as it is written in messages. To write and to read millions of bytes takes time in which whoever does it
+/// does nothing else: neither is for the task that hears the heartbeats of all nodes.
+#[derive(PartialEq, Eq)]
+pub struct Text(Vec<u8>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Text of {} bytes", self.0.len())
     }
-    let within = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-    let parts = text.chunks(MAX_PART);
-    let count = parts.len();
-    let part = |(n, part): (usize, &[u8])| Message::Handoff {
-        ticket,
-        part: part.to_vec(),
-        last: n + 1 == count,
-        within,
-    };
-    Some(parts.enumerate().map(part).collect())
+}
+
+impl Text {
+    /// Writes a connection; `None` if it comes with more than fits.
+    pub fn of(migrant: &Migrant) -> Option<Text> {
+        // Names of strings and numbers: writing them does not fail.
+        let text = serde_json::to_vec(migrant).ok()?;
+        (text.len() <= MAX_CONNECTION).then_some(Text(text))
+    }
+
+    /// The connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Unfit::Malformed`].
+    pub fn read(&self) -> Result<Migrant, Unfit> {
+        serde_json::from_slice(&self.0).map_err(|_| Unfit::Malformed)
+    }
+
+    /// The messages that bring it.
+    pub fn messages(&self, ticket: u64, within: Duration) -> Vec<Message> {
+        let within = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let parts = self.0.chunks(MAX_PART);
+        let count = parts.len();
+        let part = |(n, part): (usize, &[u8])| Message::Handoff {
+            ticket,
+            part: part.to_vec(),
+            last: n + 1 == count,
+            within,
+        };
+        parts.enumerate().map(part).collect()
+    }
 }
 
 /// Why a connection that came in messages is not tried.
@@ -92,7 +116,7 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Takes a part. The connection, once it is whole.
+    /// Takes a part. What is written of the connection, once that is whole.
     ///
     /// # Errors
     ///
@@ -103,7 +127,7 @@ impl Arrivals {
         ticket: u64,
         part: &[u8],
         last: bool,
-    ) -> Result<Option<Migrant>, Unfit> {
+    ) -> Result<Option<Text>, Unfit> {
         let mut text = self.parts.remove(&(peer, ticket)).unwrap_or_default();
         self.bytes -= text.len();
         if text.len() + part.len() > MAX_CONNECTION {
@@ -111,8 +135,7 @@ impl Arrivals {
         }
         text.extend(part);
         if last {
-            let migrant = serde_json::from_slice(&text).map_err(|_| Unfit::Malformed)?;
-            return Ok(Some(migrant));
+            return Ok(Some(Text(text)));
         }
         // Parts without bytes would cost memory, too.
         if part.is_empty() || self.bytes + text.len() > MAX_ARRIVING {
@@ -152,7 +175,7 @@ mod tests {
 
     fn parts(migrant: &Migrant) -> Vec<(Vec<u8>, bool)> {
         let within = Duration::from_millis(1500);
-        let messages = messages(5, migrant, within).expect("it fits");
+        let messages = Text::of(migrant).expect("it fits").messages(5, within);
         let part = |message| match message {
             Message::Handoff {
                 ticket: 5,
@@ -181,14 +204,15 @@ mod tests {
                         assert_eq!(arrivals.add(NodeId(peer), ticket, part, *last), Ok(None));
                     }
                 }
-                let came = arrivals.add(NodeId(1), 5, part, *last);
-                assert_eq!(came, Ok(last.then(|| sent.clone())), "{n}");
+                let came = arrivals.add(NodeId(1), 5, part, *last).unwrap();
+                let came = came.map(|text| text.read());
+                assert_eq!(came, last.then(|| Ok(sent.clone())), "{n}");
             }
             arrivals.forget(NodeId(1));
             arrivals.forget(NodeId(2));
             assert_eq!((arrivals.bytes, arrivals.parts.len()), (0, 0));
         }
-        assert_eq!(messages(1, &migrant(MAX_CONNECTION), Duration::ZERO), None);
+        assert_eq!(Text::of(&migrant(MAX_CONNECTION)), None);
     }
 
     #[test]
@@ -215,9 +239,7 @@ mod tests {
             Err(Unfit::TooMany),
             "nothing, for ever"
         );
-        assert_eq!(
-            arrivals.add(NodeId(2), 0, b"{", true),
-            Err(Unfit::Malformed)
-        );
+        let came = arrivals.add(NodeId(2), 0, b"{", true).unwrap();
+        assert_eq!(came.unwrap().read(), Err(Unfit::Malformed));
     }
 }

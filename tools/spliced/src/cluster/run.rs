@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::handoff::{self, Arrivals, Move};
+use super::handoff::{self, Arrivals, Move, Text};
 use super::heartbeat::{self, Opener, Sealer};
 use super::kernel::{Dispatch, Heard, Kernel, KernelError, NodeState};
 use super::keys::{KeysError, Tls};
@@ -160,14 +160,14 @@ enum Request {
     Short(usize, oneshot::Sender<Option<String>>),
     Standings(oneshot::Sender<Vec<Standings>>),
     Drain(bool, oneshot::Sender<()>),
-    HandOff(NodeId, Box<Migrant>, Duration, oneshot::Sender<Move>),
+    HandOff(NodeId, Text, Duration, oneshot::Sender<Move>),
 }
 
 /// What the kernel is asked.
 enum Job {
     Op(Op),
     /// To take a connection of a peer, which came by the link of this generation with this ticket; not later than then.
-    TakeOver(NodeId, u64, u64, Box<Migrant>, std::time::Instant),
+    TakeOver(NodeId, u64, u64, Text, std::time::Instant),
     /// To look for connections, for a peer that asked by the link of this generation.
     Look(NodeId, u64, Vec<Key>),
 }
@@ -237,8 +237,11 @@ impl Handle {
 
     /// Has another node take a connection. It answers within this time, unless something is lost, or its link ends.
     pub async fn hand_off(&self, to: NodeId, migrant: Migrant, within: Duration) -> Move {
+        let Some(text) = Text::of(&migrant) else {
+            return Move::Refused("it comes with too many bytes".into());
+        };
         let (answer, answered) = oneshot::channel();
-        let request = Request::HandOff(to, Box::new(migrant), within, answer);
+        let request = Request::HandOff(to, text, within, answer);
         match self.requests.send(request).await {
             Ok(()) => answered
                 .await
@@ -603,12 +606,13 @@ fn ask_kernel(
         let told = |done: Done| answers.blocking_send(FromKernel::Done(done)).is_ok();
         let op = match job {
             Job::Op(op) => op,
-            Job::TakeOver(peer, generation, ticket, migrant, until) => {
-                let result = match &mut kernel {
+            Job::TakeOver(peer, generation, ticket, text, until) => {
+                let migrant = text.read().map_err(|unfit| KernelError(unfit.to_string()));
+                let result = migrant.and_then(|migrant| match &mut kernel {
                     _ if std::time::Instant::now() > until => Err(KernelError(BUSY.into())),
                     Some(kernel) => kernel.take_over(&migrant),
                     None => Err(unreachable()),
-                };
+                });
                 let answer = FromKernel::TakenOver(peer, generation, ticket, result);
                 if answers.blocking_send(answer).is_err() {
                     return;
@@ -1072,7 +1076,7 @@ impl Work {
     fn hand_off(
         &mut self,
         to: NodeId,
-        migrant: &Migrant,
+        connection: &Text,
         within: Duration,
         answer: oneshot::Sender<Move>,
     ) {
@@ -1083,10 +1087,7 @@ impl Work {
         };
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        let Some(mut messages) = handoff::messages(ticket, migrant, within) else {
-            let _ = answer.send(refused("it comes with too many bytes"));
-            return;
-        };
+        let mut messages = connection.messages(ticket, within);
         let last = messages.pop();
         let said = messages.iter().all(|part| self.say(to, generation, part));
         let Some(last) = last.filter(|_| said) else {
@@ -1126,10 +1127,10 @@ impl Work {
             "this node has no servers".into()
         } else {
             match self.arriving.add(peer, ticket, part, last.is_some()) {
-                Ok(Some(migrant)) => {
+                Ok(Some(text)) => {
                     self.inner.ops.fetch_add(1, Ordering::Relaxed);
                     let until = std::time::Instant::now() + handoff::patience(last.unwrap_or(0));
-                    let job = Job::TakeOver(peer, generation, ticket, Box::new(migrant), until);
+                    let job = Job::TakeOver(peer, generation, ticket, text, until);
                     let _ = self.ops.send(job);
                     return;
                 }
@@ -1166,8 +1167,8 @@ impl Work {
                 self.node.drain(draining, now);
                 let _ = answer.send(());
             }
-            Request::HandOff(to, migrant, within, answer) => {
-                self.hand_off(to, &migrant, within, answer);
+            Request::HandOff(to, connection, within, answer) => {
+                self.hand_off(to, &connection, within, answer);
             }
         }
     }

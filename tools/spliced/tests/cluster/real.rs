@@ -360,7 +360,8 @@ fn a_backend_carries_its_half_and_comes_back_to_it() {
 
 #[test]
 fn a_connection_moves_to_the_node_of_its_server() {
-    let mut farm = Farm::of(&[PROXY, PROXY, BACKEND], 3, direct);
+    // What moves is what is tried here, not how soon a busy host is taken for dead.
+    let mut farm = Farm::of(&[PROXY, PROXY, BACKEND], 30, direct);
     let migrant = |len: usize| Migrant {
         received: vec![Piece {
             seq: 7,
