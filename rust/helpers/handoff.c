@@ -232,8 +232,6 @@ static int tcp_splice_accepts(struct sock *sk, const struct tcp_splice_migrant *
 	if (rcu_access_pointer(tp->ao_info))
 		return TCP_SPLICE_BIRTH_SIGNED;
 #endif
-	if (sk_is_mptcp(sk))
-		return TCP_SPLICE_BIRTH_SIGNED;
 	/* It would wait for data as a request, which repeats its SYN-ACK. */
 	if (inet_csk(sk)->icsk_accept_queue.rskq_defer_accept && !m->data)
 		return TCP_SPLICE_BIRTH_DEFERS;

@@ -34,7 +34,7 @@ pub enum Unborn {
     Cookies,
     /// This host has a connection with these addresses and ports, or had one lately.
     Exists,
-    /// Who listens wants segments to be signed, or MPTCP.
+    /// Who listens wants segments to be signed.
     Signed,
     /// Who listens wants to see data first, and there is none.
     Defers,

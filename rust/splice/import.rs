@@ -111,7 +111,7 @@ impl fmt::Display for Absent {
                 Unborn::Full => "the listener's backlog is full",
                 Unborn::Cookies => "net.ipv4.tcp_syncookies is 2; set it to 1 or 0",
                 Unborn::Exists => "this host has a connection of these addresses and ports",
-                Unborn::Signed => "the listener wants TCP-MD5, TCP-AO or MPTCP",
+                Unborn::Signed => "the listener wants TCP-MD5 or TCP-AO",
                 Unborn::Defers => "the listener has TCP_DEFER_ACCEPT; hand off with a request",
                 Unborn::Options => "timestamps, SACK or window scaling are switched off here",
                 Unborn::Refused => "the kernel did not take the connection",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 
-from rawtcp import Bench, NlError, fail, inside, same, sign, step
+from rawtcp import Bench, NlError, authenticate, fail, inside, same, sign, step
 
 bench = Bench()
 ynl = bench.ynl
@@ -68,6 +68,18 @@ BAD = (E.EINVAL, E.ERANGE)
 GAUGES = {"splices", "tombstones", "created", "ended", "refused"}
 
 
+def to_loopback(protocol, prepare):
+    """A connection of this host with itself, and who listened."""
+    listener, s = (socket.socket(proto=protocol) for _ in range(2))
+    listener.bind(("127.0.0.1", 0))
+    for each in (listener, s):
+        if prepare:
+            prepare(each, "127.0.0.1")
+    listener.listen()
+    s.connect(listener.getsockname())
+    return s, listener
+
+
 def refused(what, cmd, payload, errno, text, reached=False, **how):
     """Refused with this number and this text; `reached` if it came as far as the handler of splice-new."""
     before = bench.stats()
@@ -123,12 +135,7 @@ with inside("proxy"):
     idle = socket.socket()
     refusing = socket.socket()
     listener = bench.listen(4)
-    signer, signed = socket.socket(), socket.socket()
-    signer.bind(("127.0.0.1", 0))
-    for s in (signer, signed):
-        sign(s, "127.0.0.1")
-    signer.listen()
-    signed.connect(signer.getsockname())
+    (signed, _), (authenticated, _), (multipath, _) = kept = [to_loopback(*how) for how in ((0, sign), (0, authenticate), (socket.IPPROTO_MPTCP, None))]
 with inside("b1"):
     elsewhere = socket.socket()
     elsewhere.bind(("127.0.0.1", 0))
@@ -152,6 +159,8 @@ for what, fd, errno, text in (
     ("of a listener", listener.fileno(), E.ENOTCONN, "connection is not established any more"),
     ("of a socket that was never connected", idle.fileno(), E.ENOTCONN, "connection is not established any more"),
     ("of a connection that is signed", signed.fileno(), E.EOPNOTSUPP, "connection is signed (TCP-MD5 or TCP-AO); copy instead"),
+    ("of one that TCP-AO signs", authenticated.fileno(), E.EOPNOTSUPP, "connection is signed (TCP-MD5 or TCP-AO); copy instead"),
+    ("of an MPTCP socket", multipath.fileno(), E.EPROTONOSUPPORT, "is not a TCP socket"),
     ("of another namespace", foreign.fileno(), E.EINVAL, "a socket is of another network namespace than this request"),
 ):
     refused(f"client-fd {what}", NEW, u32(A["client-fd"], fd) + u32(A["server-fd"], b.fileno()), errno, text, reached=True)

@@ -15,7 +15,7 @@ import time
 import pair
 from pair import FAMILY, connect, inside, rand, receive, same, send, sha, stat, step, unread, ynl
 from pyynl.lib import NlError
-from rawtcp import sign
+from rawtcp import authenticate, sign
 
 SLOW = int(os.environ.get("SLOW", "1"))
 RECEIVE = ("nsenter", "--net=/run/netns/b1", "splicectl", "handoff", "receive", "--timeout", f"{5 * SLOW}s")
@@ -55,17 +55,26 @@ def there(*args):
     return done.stdout
 
 
+def serve(port, backlog=5, protocol=0):
+    """A listener, as socket.create_server() has it, that may be of MPTCP."""
+    s = socket.socket(FAMILY, socket.SOCK_STREAM, protocol)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((VIP, port))
+    s.listen(backlog)
+    return s
+
+
 class Three:
     """A client, the proxy's socket, and a server that waits for the connection, which goes on as it was begun."""
 
-    def __init__(self, room=None, listen=True, backlog=5, prepare=None, client_room=None):
+    def __init__(self, room=None, listen=True, backlog=5, prepare=None, client_room=None, protocol=0):
         front = socket.create_server((VIP, 0), family=FAMILY)
         if room:
             front.setsockopt(socket.SOL_SOCKET, 33, room)
         self.port = front.getsockname()[1]
         self.listener = None
         if listen:
-            self.listener = inside("b1", lambda: socket.create_server((VIP, self.port), family=FAMILY, backlog=backlog))
+            self.listener = inside("b1", lambda: serve(self.port, backlog, protocol))
             if prepare:
                 prepare(self.listener)
             self.listener.settimeout(20)
@@ -514,8 +523,19 @@ for option in "tcp_sack", "tcp_timestamps", "tcp_window_scaling":
 step("the listener wants data first, and there is none")
 Three(prepare=lambda s: s.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)).stays("the listener has TCP_DEFER_ACCEPT")
 
-step("the listener wants signatures")
-Three(prepare=lambda s: sign(s, HOSTS["b2"])).stays("the listener wants TCP-MD5, TCP-AO or MPTCP")
+for way in (sign, authenticate):
+    step(f"the listener wants signatures: {way.__name__}")
+    Three(prepare=lambda s: way(s, HOSTS["b2"])).stays("the listener wants TCP-MD5 or TCP-AO")
+
+step("the listener would have MPTCP, as those of Go have")
+t = Three(protocol=socket.IPPROTO_MPTCP)
+t.client.sendall(b"GET /a" + b"x" * 5000)
+same(pair.what, receive(t.near, 6), b"GET /a")
+t.moves(b"GET /a")
+same(f"{pair.what}: what it accepted", t.server.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL), socket.IPPROTO_TCP)
+same(pair.what, receive(t.server, 5006), b"GET /a" + b"x" * 5000)
+t.passes()
+t.close()
 
 step("the address is none of that host")
 there("ip", "address", "del", VIP, "dev", "lo")

@@ -212,11 +212,21 @@ class Link:
             self.pump(left)
 
 
+def sockaddr(s, address):
+    """As a struct sockaddr_storage without a port."""
+    return struct.pack("=HH", s.family, 0) + (bytes(4) if s.family == socket.AF_INET6 else b"") + socket.inet_pton(s.family, address)
+
+
 def sign(s, peer):
     """Has a socket sign what it sends to that address, and want that signed which comes from it (RFC 2385), as struct tcp_md5sig says."""
-    address = socket.inet_pton(s.family, peer)
-    peer = struct.pack("=HH", s.family, 0) + (bytes(4) if s.family == socket.AF_INET6 else b"") + address
-    s.setsockopt(socket.IPPROTO_TCP, 14, struct.pack("=128sBBHi80s", peer, 0, 0, 3, 0, b"key"))
+    s.setsockopt(socket.IPPROTO_TCP, 14, struct.pack("=128sBBHi80s", sockaddr(s, peer), 0, 0, 3, 0, b"key"))
+
+
+def authenticate(s, peer):
+    """The same by RFC 5925 (TCP-AO), as struct tcp_ao_add says."""
+    prefix = 128 if s.family == socket.AF_INET6 else 32
+    key = struct.pack("=128s64siIHBBBBBB80s", sockaddr(s, peer), b"hmac(sha1)", 0, 0, 0, prefix, 100, 100, 12, 0, 3, b"key")
+    s.setsockopt(socket.IPPROTO_TCP, 38, key)
 
 
 def option(kind, data=b""):
