@@ -16,7 +16,7 @@ KBUILD = $(MAKE) -C $(KDIR) M=$(CURDIR) $(KFLAGS)
 endif
 
 .DEFAULT_GOAL := modules
-.PHONY: modules modules_install tools install demo sim matrix ends failover demo-cluster demo-handoff farm cost test test-host test-kunit test-guest test-debug \
+.PHONY: modules modules_install tools install demo sim matrix ends failover demo-cluster demo-handoff farm cost bench test test-host test-kunit test-guest test-debug \
 	fuzz check kernel clean distclean help root
 
 modules: ## build tcp_splice.ko; KDIR=/lib/modules/$(uname -r)/build for this machine's kernel
@@ -103,6 +103,12 @@ cost: export N ?= 100
 cost: root ## executed instructions of a handoff, as a ratio to a handshake; N=100 connections of each family
 	@COUNT=1 SMP=1 tests/qemu/run release cost && \
 		tools/buildenv/enter tests/bench/report "/src/results/$$(readlink results/latest)"
+
+bench: export N ?= 5
+bench: export MB ?= 4
+bench: root ## executed instructions of a middle host by packet and by megabyte: a splice and its peers; N=5 downloads each
+	@COUNT=1 SMP=1 tests/qemu/run release middle && \
+		tools/buildenv/enter tests/bench/middle "/src/results/$$(readlink results/latest)" $(MB)
 
 check: root ## layer rules, formatting, lints, generated files, shell scripts
 	@tests/run check
