@@ -9,6 +9,7 @@ use crate::{
     net::{
         forward::{Hop, Unsent},
         netfilter::Verdict,
+        route::LastRoute,
         skbuff::{Packet, Routed},
         time,
     },
@@ -71,16 +72,27 @@ pub fn may_go_on(ns: &Ns, packet: Routed, ip: &IpHeader) -> Option<Routed> {
     Some(packet)
 }
 
-/// Sends a packet on by the route to where the edit says, with only that changed; one of a local socket goes on being accounted
-/// for. `false` if it was dropped, which is counted. In packet context.
+/// Sends a packet on by the route to where the edit says, `last` if that is kept, with only that changed; one of a local socket goes on
+/// being accounted for. `false` if it was dropped, which is counted. In packet context.
 #[inline]
-pub fn translate(ns: &Ns, packet: Packet, seg: &Segment, edit: &Edit, local: bool) -> bool {
+pub fn translate(
+    ns: &Ns,
+    packet: Packet,
+    seg: &Segment,
+    edit: &Edit,
+    last: Option<&LastRoute>,
+    local: bool,
+) -> bool {
     if packet.is_lro() {
         drop_packet(ns, packet, Stat::DropMalformed);
         return false;
     }
     let field = checksum_field(&packet);
-    let packet = match packet.route(ns.net, &edit.out) {
+    let routed = match last {
+        Some(last) => packet.route_again(ns.net, &edit.out, last),
+        None => packet.route(ns.net, &edit.out),
+    };
+    let packet = match routed {
         Ok(packet) => packet,
         Err(packet) => {
             drop_packet(ns, packet, Stat::DropNoRoute);
@@ -172,7 +184,7 @@ pub fn moved(
         let sent = send(ns, packet, seg.ip.family, hop, any_source, &guard);
         (sent, Stat::Forwarded)
     } else {
-        let sent = translate(ns, packet, seg, &terms.edit, false);
+        let sent = translate(ns, packet, seg, &terms.edit, Some(flow.route()), false);
         (sent, Stat::Translated)
     };
     if !sent {

@@ -191,7 +191,7 @@ pub fn opening(
         return drop_packet(ns, packet, Stat::DropNoRow);
     };
     splice.flow(direction).count();
-    if forward::translate(ns, packet, &seg, &edit, false) {
+    if forward::translate(ns, packet, &seg, &edit, None, false) {
         ns.count(Stat::Translated);
     }
     if let Some(reason) = over {
@@ -469,7 +469,7 @@ fn carry(
     }
 
     let field = checksum_field(&packet);
-    let packet = match packet.route(ns.net, &terms.edit.out) {
+    let packet = match packet.route_again(ns.net, &terms.edit.out, flow.route()) {
         Ok(packet) => packet,
         // A proxy may have one.
         Err(packet) if origin == Origin::Local => return Verdict::Accept(packet),
@@ -1062,7 +1062,7 @@ fn own_server(ns: &Ns, mut packet: Packet, ip: &IpHeader, edit: &Edit) -> Verdic
     let Some(seg) = parse_segment(&mut packet, ip) else {
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
-    if forward::translate(ns, packet, &seg, edit, true) {
+    if forward::translate(ns, packet, &seg, edit, None, true) {
         ns.count(Stat::Rewritten);
     }
     Verdict::Stolen

@@ -4,7 +4,7 @@
 
 use super::Direction;
 use crate::{
-    net::{forward::Hop, time},
+    net::{forward::Hop, route::LastRoute, time},
     xlate::{edit::Edit, seq::Seq},
 };
 use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed};
@@ -106,6 +106,8 @@ pub struct Flow {
     /// Where `top` stops, if [`LIMITED`].
     limit: Atomic<u64>,
     packets: Atomic<u64>,
+    /// By which its packets leave; for where its terms say.
+    route: LastRoute,
 }
 
 /// The local socket toward the sender has unacknowledged bytes.
@@ -154,7 +156,14 @@ impl Flow {
             bottom: Atomic::new(0),
             limit: Atomic::new(u64::MAX),
             packets: Atomic::new(0),
+            route: LastRoute::default(),
         }
+    }
+
+    /// The route by which its packets left last.
+    #[inline]
+    pub fn route(&self) -> &LastRoute {
+        &self.route
     }
 
     /// Which way it goes.

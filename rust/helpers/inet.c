@@ -59,6 +59,60 @@ bool tcp_splice_route(struct net *net, struct sk_buff *skb, u8 family, const u8 
 			     tcp_splice_route6(net, skb, saddr, daddr);
 }
 
+/* The route that packets left by last, for one mark; read under RCU, replaced as a whole. */
+struct tcp_splice_way {
+	struct dst_entry *dst;
+	/* What the route said of itself when it was found; IPv6. */
+	u32 cookie;
+	u32 mark;
+	struct rcu_head rcu;
+};
+
+static noinline bool tcp_splice_route_anew(struct net *net, struct sk_buff *skb, struct tcp_splice_way **last,
+					   u8 family, const u8 *saddr, const u8 *daddr)
+{
+	struct tcp_splice_way *way;
+
+	if (!tcp_splice_route(net, skb, family, saddr, daddr))
+		return false;
+	way = kmalloc(sizeof(*way), GFP_ATOMIC | __GFP_NOWARN);
+	/* The next packet looks for itself. */
+	if (!way)
+		return true;
+	way->dst = dst_clone(skb_dst(skb));
+	way->cookie = 0;
+#if IS_ENABLED(CONFIG_IPV6)
+	if (family == 6)
+		way->cookie = rt6_get_cookie(dst_rt6_info(way->dst));
+#endif
+	way->mark = skb->mark;
+	way = xchg(last, way);
+	if (way) {
+		/* Who still sends by it is in an RCU read section; routes go after a grace period, too. */
+		dst_release(way->dst);
+		kfree_rcu(way, rcu);
+	}
+	return true;
+}
+
+bool tcp_splice_route_again(struct net *net, struct sk_buff *skb, struct tcp_splice_way **last, u8 family,
+			    const u8 *saddr, const u8 *daddr)
+{
+	const struct tcp_splice_way *way = READ_ONCE(*last);
+
+	if (unlikely(!way || way->mark != skb->mark || !dst_check(way->dst, way->cookie)))
+		return tcp_splice_route_anew(net, skb, last, family, saddr, daddr);
+	skb_dst_drop(skb);
+	skb_dst_set_noref(skb, way->dst);
+	return true;
+}
+
+void tcp_splice_way_free(struct tcp_splice_way *way)
+{
+	dst_release(way->dst);
+	kfree(way);
+}
+
 bool tcp_splice_exceeds_mtu(const struct sk_buff *skb, u8 family, unsigned int *mtu)
 {
 	const struct dst_entry *dst = skb_dst(skb);

@@ -75,6 +75,15 @@ void tcp_splice_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start);
  */
 bool tcp_splice_route(struct net *net, struct sk_buff *skb, u8 family, const u8 *saddr,
 		      const u8 *daddr);
+struct tcp_splice_way;
+/*
+ * The same toward where the packets of *last went, by the same route as long as that holds: as a socket keeps its own. The skb borrows
+ * it: inside an RCU read section, until it is given away.
+ */
+bool tcp_splice_route_again(struct net *net, struct sk_buff *skb, struct tcp_splice_way **last, u8 family,
+			    const u8 *saddr, const u8 *daddr);
+/* Of one that nobody reads. */
+void tcp_splice_way_free(struct tcp_splice_way *way);
 /* Whether the packet, segment by segment if GSO, is larger than its route takes; the MTU in *mtu. */
 bool tcp_splice_exceeds_mtu(const struct sk_buff *skb, u8 family, unsigned int *mtu);
 void tcp_splice_send_too_big(struct sk_buff *skb, u8 family, unsigned int mtu);

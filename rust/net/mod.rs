@@ -19,6 +19,7 @@ pub mod netlink;
 pub mod percpu;
 pub mod rcu;
 pub mod rhashtable;
+pub mod route;
 pub mod skbuff;
 pub mod socket;
 pub mod time;

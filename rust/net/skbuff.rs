@@ -6,7 +6,7 @@
 //! `data` of a packet here is always its network header. C header:
 //! [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
-use super::namespace::Namespace;
+use super::{namespace::Namespace, route::LastRoute};
 use crate::{
     bindings,
     xlate::key::{Family, FlowKey},
@@ -142,6 +142,37 @@ impl Packet {
             bindings::tcp_splice_route(
                 net.as_raw(),
                 self.0.as_ptr(),
+                out.family as u8,
+                out.saddr.as_ptr(),
+                out.daddr.as_ptr(),
+            )
+        };
+        if found {
+            Ok(Routed(self))
+        } else {
+            Err(self)
+        }
+    }
+
+    /// The same for packets of one flow: by the route of the one before, as long as it holds. The packet borrows that route: in packet
+    /// context, and not to be kept beyond it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::route`].
+    #[inline]
+    pub fn route_again(
+        self,
+        net: &Namespace,
+        out: &FlowKey,
+        last: &LastRoute,
+    ) -> core::result::Result<Routed, Packet> {
+        // SAFETY: Owned; addresses have room for either family; `last` is exchanged as a whole. The packet path is an RCU read section.
+        let found = unsafe {
+            bindings::tcp_splice_route_again(
+                net.as_raw(),
+                self.0.as_ptr(),
+                last.as_raw(),
                 out.family as u8,
                 out.saddr.as_ptr(),
                 out.daddr.as_ptr(),

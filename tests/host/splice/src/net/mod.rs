@@ -14,6 +14,13 @@ pub mod workqueue;
 #[path = "../../../../../rust/net/leg.rs"]
 pub mod leg;
 
+/// Routes.
+pub mod route {
+    /// There is one.
+    #[derive(Default)]
+    pub struct LastRoute(());
+}
+
 /// The module stays.
 pub mod module {
     use kernel::prelude::*;

@@ -2,6 +2,7 @@
 
 //! `rust/net/skbuff.rs` over a vector of bytes.
 
+use super::route::LastRoute;
 use kernel::prelude::*;
 use std::{cell::RefCell, collections::VecDeque};
 use xlate::{checksum, parse, parse_ip, Family, Flags, FlowKey};
@@ -109,6 +110,20 @@ impl Packet {
     /// Never.
     pub fn route(self, _net: &Net, _out: &FlowKey) -> core::result::Result<Routed, Packet> {
         Ok(Routed(self))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    pub fn route_again(
+        self,
+        net: &Net,
+        out: &FlowKey,
+        _last: &LastRoute,
+    ) -> core::result::Result<Routed, Packet> {
+        self.route(net, out)
     }
 
     /// Another of the same.
