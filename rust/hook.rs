@@ -391,11 +391,13 @@ fn carry(
     let Some((terms, reverse_terms)) = splice.terms(direction) else {
         return drop_packet(ns, packet, Stat::DropHeld);
     };
-    let Some(mut seg) = parse_segment(&mut packet, ip) else {
+    // It stays where it was made: it is large.
+    let mut parsed = parse_segment(&mut packet, ip);
+    let Some(seg) = &mut parsed else {
         return drop_packet(ns, packet, Stat::DropMalformed);
     };
     if let Some(hop) = &terms.hop {
-        return forward::moved(ns, splice, splice.flow(direction), terms, hop, packet, &seg);
+        return forward::moved(ns, splice, splice.flow(direction), terms, hop, packet, seg);
     }
     if packet.is_lro() {
         return drop_packet(ns, packet, Stat::DropMalformed);
@@ -405,7 +407,7 @@ fn carry(
     let mut rst = Rst::Near;
     let is_rst = seg.flags.contains(Flags::RST);
     if is_rst {
-        rst = flow::judge_rst(&seg, flow, flow::expected(terms, reverse, reverse_terms));
+        rst = flow::judge_rst(seg, flow, flow::expected(terms, reverse, reverse_terms));
         if rst == Rst::Outside || !packet.checksum_ok(ip.family, ip.header_len) {
             return drop_packet(ns, packet, Stat::DropInvalidRst);
         }
@@ -424,7 +426,7 @@ fn carry(
     if seg.flags.contains(Flags::FIN) && !packet.checksum_ok(ip.family, ip.header_len) {
         return drop_packet(ns, packet, Stat::DropMalformed);
     }
-    if flow.has(UNPROVEN) && proves(&seg, reverse, reverse_terms) {
+    if flow.has(UNPROVEN) && proves(seg, reverse, reverse_terms) {
         if !packet.checksum_ok(ip.family, ip.header_len) {
             return drop_packet(ns, packet, Stat::DropMalformed);
         }
@@ -433,8 +435,8 @@ fn carry(
     let limited = flow.has(LIMITED | FROZEN) || reverse.has(LIMITED | FROZEN);
     let stops = seg.flags.contains(Flags::FIN) && splice.is_to_return();
     if (limited || stops) && rst == Rst::Near {
-        match within_limit(ns, splice, direction, packet, &seg) {
-            Ok(within) => (packet, seg) = within,
+        match within_limit(ns, splice, direction, packet, seg) {
+            Ok(within) => (packet, *seg) = within,
             Err(verdict) => {
                 splice.look_if_settled();
                 return verdict;
@@ -442,8 +444,8 @@ fn carry(
         }
     }
     if flow.has(PROMISED) && seg.seq_len() > 0 && origin == Origin::Received {
-        match within_window(ns, splice, direction, packet, &seg) {
-            Ok(within) => (packet, seg) = within,
+        match within_window(ns, splice, direction, packet, seg) {
+            Ok(within) => (packet, *seg) = within,
             Err(verdict) => return verdict,
         }
     }
@@ -458,11 +460,11 @@ fn carry(
         if flow.has(DRAINING) {
             // The socket may have received more than was carried, and expects what comes after that.
             let expects = reverse_terms.ack_floor;
-            drain(ns, splice, direction, terms, expects, &mut packet, &seg);
+            drain(ns, splice, direction, terms, expects, &mut packet, seg);
         }
     }
     if terms.mss != 0 {
-        packet = match segment(ns, terms.mss, packet, &seg) {
+        packet = match segment(ns, terms.mss, packet, seg) {
             Ok(packet) => packet,
             Err(verdict) => return verdict,
         };
@@ -500,7 +502,7 @@ fn carry(
     let edited = if beyond || echoing || waited.is_some() || reverse.has(KEPT | DRAINING) {
         let mut edit = terms.edit;
         if echoing {
-            edit = echo(flow, reverse, terms, headers, &seg);
+            edit = echo(flow, reverse, terms, headers, seg);
         }
         if let Some(since) = waited {
             if renew(
@@ -509,7 +511,7 @@ fn carry(
                 since,
                 &mut edit,
                 headers,
-                &seg,
+                seg,
                 field,
             )
             .is_err()
@@ -525,7 +527,7 @@ fn carry(
             let room = reverse.limit().max(acked).distance(acked);
             let window = room.div_ceil(1 << edit.wscale_in.min(14));
             let window = u16::try_from(window).unwrap_or(u16::MAX);
-            if narrow(headers, &seg, field, window).is_err() {
+            if narrow(headers, seg, field, window).is_err() {
                 ns.count(Stat::DropMalformed);
                 return Verdict::Stolen;
             }
@@ -539,19 +541,19 @@ fn carry(
         if reverse.has(DRAINING) && seg.seq_len() == 0 {
             let ends = flow::reach(reverse, reverse_terms);
             if seg.seq.before(terms.seq_origin) || beyond && ends.before(terms.seq_origin) {
-                edit.tsval_delta = not_ahead(reverse, &edit, headers, &seg);
+                edit.tsval_delta = not_ahead(reverse, &edit, headers, seg);
             }
         }
-        edit.apply(headers, &seg, field, ack_floor)
+        edit.apply(headers, seg, field, ack_floor)
     } else {
-        terms.edit.apply(headers, &seg, field, ack_floor)
+        terms.edit.apply(headers, seg, field, ack_floor)
     };
     if edited.is_err() {
         ns.count(Stat::DropMalformed);
         return Verdict::Stolen;
     }
     let marks = (flow.marks(), reverse.marks());
-    let seen = flow::note(&seg, tsval, flow, terms, reverse, reverse_terms);
+    let seen = flow::note(seg, tsval, flow, terms, reverse, reverse_terms);
     match origin {
         Origin::Received | Origin::Waited(_) => packet.output(ns.net),
         Origin::Local => packet.output_own(ns.net),

@@ -101,7 +101,7 @@ impl Edit {
                 .checksum(),
             ChecksumField::PseudoHeader => addresses.add16(header.check).fold(),
         };
-        *tcp = header.to_bytes();
+        header.change(tcp);
         Ok(())
     }
 
@@ -348,7 +348,7 @@ fn change(
     if field == ChecksumField::Whole && header != old {
         header.check = difference(&header, &old).add16(!old.check).checksum();
     }
-    *tcp = header.to_bytes();
+    header.change(tcp);
     Ok(())
 }
 
@@ -460,7 +460,7 @@ impl<'a> IpView<'a> {
                     .sub16(old_word)
                     .add16(u16::from_be_bytes([ip.ttl, ip.protocol]))
                     .checksum();
-                *bytes = ip.to_bytes();
+                ip.change(bytes);
                 change
             }
             Self::V6 {

@@ -63,8 +63,26 @@ pub(super) struct Ipv4 {
     pub(super) daddr: [u8; 4],
 }
 
+/// Writes a field of a header of known length, and nothing beside it.
+#[inline(always)]
+pub(super) fn put<const L: usize, const N: usize>(header: &mut [u8; L], at: usize, field: [u8; N]) {
+    let place = header.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+    if let Some(place) = place {
+        *place = field;
+    }
+}
+
 impl Ipv4 {
     pub(super) const LEN: usize = 20;
+
+    /// Writes what an edit changes over the header that this was read from: TTL, checksum, addresses.
+    #[inline]
+    pub(super) fn change(self, header: &mut [u8; Self::LEN]) {
+        put(header, 8, [self.ttl]);
+        put(header, 10, self.check.to_be_bytes());
+        put(header, 12, self.saddr);
+        put(header, 16, self.daddr);
+    }
 
     #[inline]
     pub(super) const fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {

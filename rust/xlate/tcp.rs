@@ -3,7 +3,7 @@
 //! TCP headers (RFC 9293, section 3.1).
 
 use super::checksum;
-use super::ip::{key_of, parse_ip, IpHeader, Malformed};
+use super::ip::{key_of, parse_ip, put, IpHeader, Malformed};
 use super::key::{Family, FlowKey};
 use super::options;
 use super::seq::Seq;
@@ -91,6 +91,17 @@ impl Header {
             check: u16::from_be_bytes([c0, c1]),
             urgent: u16::from_be_bytes([u0, u1]),
         }
+    }
+
+    /// Writes what an edit changes over the header that this was read from: ports, numbers, window, checksum.
+    #[inline]
+    pub(super) fn change(self, header: &mut [u8; Self::LEN]) {
+        put(header, 0, self.sport);
+        put(header, 2, self.dport);
+        put(header, 4, self.seq.0.to_be_bytes());
+        put(header, 8, self.ack.0.to_be_bytes());
+        put(header, 14, self.window.to_be_bytes());
+        put(header, 16, self.check.to_be_bytes());
     }
 
     #[inline]
