@@ -15,21 +15,33 @@
 ROWS=(direct forward nat flowtable ipvs copy splice2 gateway splice)
 PORT=8000 PACKETS_MB=${MB:-4} WHOLE_MB=$((${MB:-4} * 16))
 
+# wire NETWORK NAMESPACE DEVICE HOST NAMESPACE DEVICE HOST: 10.NETWORK.HOST and fd0N:...::HOST. They know each other for good: a packet to a
+# neighbour that has to be asked for again costs more.
+wire() {
+	local net=$1 six end
+	six=fd0${net/./:}::
+	shift
+	wire_up "$1" "$2" "$4" "$5"
+	address "$1" "$2" "10.$net.$3/24" "$six$3/64"
+	address "$4" "$5" "10.$net.$6/24" "$six$6/64"
+	for end in "$1 $2 $6 $4 $5" "$4 $5 $3 $1 $2"; do
+		# shellcheck disable=SC2086 # words
+		set -- $end
+		ip -n "$1" neigh replace "10.$net.$3" lladdr "$(mac_of "$4" "$5")" dev "$2" nud permanent
+		ip -n "$1" neigh replace "$six$3" lladdr "$(mac_of "$4" "$5")" dev "$2" nud permanent
+	done
+}
+devices() { ip -n "$1" -j link show type veth | jq -r '.[].ifname'; }
+
 add_ns client
 add_ns server
-wire_up client d0 server d1
-address client d0 10.7.0.1/24 fd07::1/64
-address server d1 10.7.0.2/24 fd07::2/64
+wire 7.0 client d0 1 server d1 2
 for n in "${!ROWS[@]}"; do
 	m=${ROWS[n]}
 	[ "$m" != direct ] || continue
 	add_ns "$m"
-	wire_up client "c$n" "$m" near
-	wire_up "$m" far server "s$n"
-	address client "c$n" "10.8.$n.2/24" "fd08:$n::2/64"
-	address "$m" near "10.8.$n.1/24" "fd08:$n::1/64"
-	address "$m" far "10.9.$n.1/24" "fd09:$n::1/64"
-	address server "s$n" "10.9.$n.2/24" "fd09:$n::2/64"
+	wire "8.$n" client "c$n" 2 "$m" near 1
+	wire "9.$n" "$m" far 1 server "s$n" 2
 	in_ns "$m" sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 done
 # Who only forwards is on the way; behind the others nobody knows who is there.
@@ -125,7 +137,7 @@ by_spliced splice 8 splice
 # What the addresses of functions are.
 cp /proc/kallsyms "$OUT/kallsyms"
 
-to4=("10.7.0.2:$PORT" "10.9.1.2:$PORT") to6=("[fd07::2]:$PORT" "[fd09:1::2]:$PORT")
+to4=("10.7.0.2:$PORT" "10.9.1.2:$PORT") to6=("[fd07:0::2]:$PORT" "[fd09:1::2]:$PORT")
 for n in 2 3 4 5 6 7 8; do
 	to4+=("10.8.$n.1:$PORT") to6+=("[fd08:$n::1]:$PORT")
 done
@@ -140,7 +152,7 @@ download() {
 	carried=$(stat_of translated splice) slow=$(slow_packets) before=$(packets flowtable) spliced=$(spliced_bytes splice2)
 	bulk $PORT $bytes "${N:-5}" "$first" "$@"
 	before=$(($(packets flowtable) - before))
-	expect "packets of ${N:-5} times $bytes bytes" $before "$compare" $((bytes / 1460 * ${N:-5}))
+	expect "packets of ${N:-5} times $bytes bytes" $before "$compare" $((${N:-5} * bytes / 1460))
 	# Each packet that a row should have carried in its own way was carried so, but the first ones.
 	expect "packets of flowtable by the slow path, of $before" $(($(slow_packets) - slow)) -lt $((before / 10 + 50 * ${N:-5}))
 	expect "packets translated by the splice, of $before" $(($(stat_of translated splice) - carried)) -gt $((before * 9 / 10))
@@ -153,7 +165,7 @@ download 20 $WHOLE_MB -lt "${to4[@]}"
 download 29 $WHOLE_MB -lt "${to6[@]}"
 step "MTU-sized packets"
 for n in client server "${ROWS[@]:1}"; do
-	for dev in $(ip -n "$n" -j link show type veth | jq -r '.[].ifname'); do
+	for dev in $(devices "$n"); do
 		in_ns "$n" ethtool -K "$dev" tso off gso off gro off >/dev/null 2>&1 || true
 	done
 done

@@ -3,6 +3,9 @@
 //! Downloads through one middle host after the other, each between markers that `tests/bench/count.c` sees: what differs between
 //! them is what the middle host costs. The hosts are the namespaces of `tests/netns/middle.sh`.
 //!
+//! Both ends are this one thread, which writes some at one end and reads as much at the other: how packets are cut and when they are
+//! acknowledged depends on nobody's scheduling, and is the same each time.
+//!
 //! Usage: `bulk PORT BYTES ROUNDS MARKER ADDRESS:PORT...`. The server listens on PORT of every address of its namespace. Each
 //! round downloads from each address in turn; the first one ends with marker MARKER, the next one with MARKER + 1, and so on.
 
@@ -13,90 +16,90 @@ use std::env;
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::thread;
+
+use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
 
 use marker::passed;
 use namespace::enter;
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What goes before those that are counted: windows open, splices begin.
 const WARM_UP: usize = 2 << 20;
-/// Bytes of a read or a write.
+/// Bytes written before they are read; the buffers of both ends take as much at any time.
 const CHUNK: usize = 128 << 10;
+/// Of the ends' buffers, bytes. They do not grow.
+const BUFFER: usize = 1 << 20;
 /// The bytes of a body are these, over and over.
 const PERIOD: usize = 251;
 
-/// The end of a head of HTTP; bytes that had come after it.
-fn head(stream: &mut TcpStream, chunk: &mut [u8]) -> Result<usize> {
-    let mut have = 0;
-    loop {
-        let n = stream.read(&mut chunk[have..])?;
-        if n == 0 {
-            return Err("a connection ended within a head".into());
-        }
-        have += n;
-        if let Some(at) = chunk[..have]
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-        {
-            return Ok(have - at - 4);
-        }
-    }
-}
-
-/// Answers each connection with so many bytes.
-fn serve(listener: &TcpListener, bytes: usize) -> Result<()> {
-    let body: Vec<u8> = (0..CHUNK + PERIOD).map(|n| (n % PERIOD) as u8).collect();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let (mut stream, _) = listener.accept()?;
-        head(&mut stream, &mut chunk)?;
-        let all = WARM_UP + bytes;
-        let length =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {all}\r\nConnection: close\r\n\r\n");
-        stream.write_all(length.as_bytes())?;
-        let mut sent = 0;
-        while sent < all {
-            let n = CHUNK.min(all - sent);
-            stream.write_all(&body[sent % PERIOD..][..n])?;
-            sent += n;
-        }
-    }
-}
-
-/// One download, of which the end is counted.
-fn fetch(from: SocketAddr, bytes: usize, n: u8) -> Result<()> {
-    let mut stream = TcpStream::connect(from)?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
-    let mut chunk = vec![0; CHUNK];
-    let mut got = head(&mut stream, &mut chunk)?;
-    while got < WARM_UP {
-        let most = CHUNK.min(WARM_UP - got);
-        let n = stream.read(&mut chunk[..most])?;
-        if n == 0 {
-            return Err(format!("{from} ended after {got} bytes").into());
-        }
-        got += n;
-    }
-    let mut last = 0;
-    passed(0);
-    while got < WARM_UP + bytes {
-        last = stream.read(&mut chunk)?;
-        if last == 0 {
-            break;
-        }
-        got += last;
-    }
-    passed(n);
-    let right = (got - last..got).map(|at| (at % PERIOD) as u8);
-    if got != WARM_UP + bytes || !right.eq(chunk[..last].iter().copied()) {
-        return Err(format!("{from}: {got} bytes, or wrong ones").into());
-    }
-    if stream.read(&mut chunk)? != 0 {
-        return Err(format!("{from}: more than there is").into());
+/// Reads the head of a message of HTTP, and nothing after it.
+fn head(stream: &mut TcpStream) -> Result<()> {
+    let mut last = [0; 4];
+    while last != *b"\r\n\r\n" {
+        last.rotate_left(1);
+        stream.read_exact(&mut last[3..])?;
     }
     Ok(())
+}
+
+/// A download: both its ends.
+struct Download {
+    client: TcpStream,
+    server: TcpStream,
+    /// Bytes that were written and read.
+    carried: usize,
+    body: Vec<u8>,
+    room: Vec<u8>,
+}
+
+impl Download {
+    /// Its request and the head of its answer.
+    fn new(from: SocketAddr, listener: &TcpListener, bytes: usize) -> Result<Download> {
+        let mut client = TcpStream::connect(from)?;
+        set_socket_recv_buffer_size_force(&client, BUFFER)?;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")?;
+        let (mut server, _) = listener.accept()?;
+        set_socket_send_buffer_size_force(&server, BUFFER)?;
+        head(&mut server)?;
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nConnection: close\r\n\r\n");
+        server.write_all(answer.as_bytes())?;
+        head(&mut client)?;
+        Ok(Download {
+            client,
+            server,
+            carried: 0,
+            body: (0..CHUNK + PERIOD).map(|n| (n % PERIOD) as u8).collect(),
+            room: vec![0; CHUNK],
+        })
+    }
+
+    fn carry(&mut self, bytes: usize) -> Result<()> {
+        let mut left = bytes;
+        while left > 0 {
+            let n = CHUNK.min(left);
+            self.server
+                .write_all(&self.body[self.carried % PERIOD..][..n])?;
+            self.client.read_exact(&mut self.room[..n])?;
+            self.carried += n;
+            left -= n;
+        }
+        Ok(())
+    }
+
+    /// The last bytes were the right ones, and they are the last.
+    fn end(mut self) -> Result<()> {
+        let first = self.carried - CHUNK;
+        if self.room != self.body[first % PERIOD..][..CHUNK] {
+            return Err("wrong bytes".into());
+        }
+        drop(self.server);
+        if self.client.read(&mut self.room)? != 0 {
+            return Err("more than there is".into());
+        }
+        Ok(())
+    }
 }
 
 fn main() -> Result<()> {
@@ -112,16 +115,15 @@ fn main() -> Result<()> {
         .collect::<std::result::Result<Vec<SocketAddr>, _>>()?;
     enter("server")?;
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
-    thread::spawn(move || {
-        if let Err(error) = serve(&listener, bytes) {
-            eprintln!("bulk: the server: {error}");
-            std::process::exit(1);
-        }
-    });
     enter("client")?;
     for _ in 0..rounds {
         for (n, from) in (first..).zip(&rows) {
-            fetch(*from, bytes, n)?;
+            let mut download = Download::new(*from, &listener, WARM_UP + bytes)?;
+            download.carry(WARM_UP)?;
+            passed(0);
+            download.carry(bytes)?;
+            passed(n);
+            download.end().map_err(|error| format!("{from}: {error}"))?;
         }
     }
     Ok(())
